@@ -93,7 +93,7 @@ func freshBake(cache, prefix string, now time.Time) string {
 	return newest
 }
 
-const bakeTime = "20060102T150405"
+const bakeTime = "20060102T150405.000"
 
 // newBake bakes into a temporary folder and moves the result into the cache.
 func newBake(ctx context.Context, opts Options, prefix string) (*bakery, error) {

@@ -56,7 +56,6 @@ func StartTor(ctx context.Context, opts TorOptions) (*Node, error) {
 		for _, f := range release {
 			err = errors.Join(err, f())
 		}
-		release = nil
 		return err
 	}
 	if !opts.NoPort {
@@ -74,7 +73,7 @@ func StartTor(ctx context.Context, opts TorOptions) (*Node, error) {
 }
 
 func (n *Node) setUp(ctx context.Context, opts TorOptions) error {
-	n.addLines(privateLines(noAuthority), []string{"DisableNetwork 1", "SocksPort 0", "OutboundBindAddress 127.0.0.1"})
+	n.addLines(privateLines(noAuthority), []string{"DisableNetwork 1", "SocksPort 0"})
 	if n.ControlAddr != "" {
 		n.addLines([]string{"ControlPort " + n.ControlAddr})
 	}

@@ -38,8 +38,9 @@ type Node struct {
 	// life serialises Start and those that end a life.
 	life sync.Mutex
 
-	mu   sync.Mutex
-	proc *process // guarded by mu: the present life or the last one, nil before the first
+	mu     sync.Mutex
+	proc   *process // guarded by mu: the present life or the last one, nil before the first
+	closed bool     // guarded by mu: there is no further life
 }
 
 // pollInterval is how often a condition of a tor is asked for that it does
@@ -109,13 +110,9 @@ func (n *Node) Start(ctx context.Context) error {
 			return fmt.Errorf("testnet: remove the old cookie of %s: %w", n.Nickname, err)
 		}
 	}
-	p, err := startProcess(n.torPath, []string{"--defaults-torrc", "/nonexistent", "-f", n.torrcFile()}, n.logFile())
-	if err != nil {
+	if err := n.spawn(); err != nil {
 		return err
 	}
-	n.mu.Lock()
-	n.proc = p
-	n.mu.Unlock()
 	return n.await(ctx, "answer on its control port", func() error {
 		c, err := n.dial(ctx)
 		if err != nil {
@@ -123,6 +120,19 @@ func (n *Node) Start(ctx context.Context) error {
 		}
 		return c.Close()
 	})
+}
+
+func (n *Node) spawn() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return fmt.Errorf("testnet: %s has been closed and cannot be started again", n.Nickname)
+	}
+	p, err := startProcess(n.torPath, []string{"--defaults-torrc", "/nonexistent", "-f", n.torrcFile()}, n.logFile())
+	if err == nil {
+		n.proc = p
+	}
+	return err
 }
 
 // Restart ends tor by Stop and starts it again.
@@ -184,11 +194,15 @@ func (n *Node) signal(sig syscall.Signal) error {
 	return p.signal(sig)
 }
 
-// Close ends tor. A lone tor also loses its files and ports, and cannot be
-// started again; of a network's node those end with the network.
+// Close kills tor for good. A lone tor also loses its files and ports; those
+// of a network's node end with the network. It may be called more than once.
 func (n *Node) Close() error {
+	n.mu.Lock()
+	first := !n.closed
+	n.closed = true
+	n.mu.Unlock()
 	err := n.Kill()
-	if n.release != nil {
+	if first && n.release != nil {
 		err = errors.Join(err, n.release())
 	}
 	return err

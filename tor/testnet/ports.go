@@ -20,7 +20,7 @@ import (
 const (
 	firstPort = 20000
 	lastPort  = 29999
-	blockSize = 64 // lock, web, DNS, authority (2), 13 control ports, 12 OR ports, 8 clients (2 each)
+	blockSize = 64 // lock, web, DNS, authority (2), 13 control ports, 12 OR ports, 8 clients (3 each)
 )
 
 // portBlock is a claimed block. It is not safe for concurrent use.
@@ -34,8 +34,12 @@ type portBlock struct {
 // with their owner may be taken a little longer than its lock, so it goes
 // round until ctx ends when every block is taken.
 func claimPorts(ctx context.Context) (*portBlock, error) {
+	return claimBetween(ctx, firstPort, lastPort)
+}
+
+func claimBetween(ctx context.Context, low, high int) (*portBlock, error) {
 	for {
-		for first := firstPort; first+blockSize <= lastPort+1; first += blockSize {
+		for first := low; first+blockSize <= high+1; first += blockSize {
 			if b := claimBlock(first); b != nil {
 				return b, nil
 			}
@@ -43,7 +47,7 @@ func claimPorts(ctx context.Context) (*portBlock, error) {
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("testnet: every block of %d ports between %d and %d on 127.0.0.1 has a port in use: close other networks or the programs that listen there (ss -ltnp): %w",
-				blockSize, firstPort, lastPort, ctx.Err())
+				blockSize, low, high, ctx.Err())
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

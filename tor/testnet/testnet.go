@@ -2,8 +2,8 @@
 // loopback, for tests and for the demo.
 //
 // It promises that nothing leaves the machine (every tor has its own
-// DirAuthority lines, binds its outgoing connections to 127.0.0.0/8 and
-// resolves names at a DNS server of the network), that no tor outlives the
+// DirAuthority lines, may connect only from 127.0.0.1, and resolves names at a
+// DNS server of the network), that no tor outlives the
 // process that started it, however that process ends, and that copies of a
 // network may run beside each other. It does not simulate latency, bandwidth
 // or loss, and it does not hide the time: clocks are real.
@@ -59,6 +59,12 @@ type Options struct {
 	// likewise.
 	TorPath, TorGencertPath string
 
+	// ClientAddresses gives each client an address of its own, 127.0.0.11,
+	// 127.0.0.12 …, from which relays see it come. Each client then reaches the
+	// relays through a proxy in this process. Without it all connect from
+	// 127.0.0.1, as the relays do.
+	ClientAddresses bool
+
 	// CacheDir holds baked keys, shared by processes. Empty means
 	// .cache/testnet in the folder of the go.mod at or above the working
 	// directory, else torjournal/testnet in the user's cache folder.
@@ -89,17 +95,18 @@ const (
 // Network is a running private Tor network. Its methods may be called by
 // several goroutines at once.
 type Network struct {
-	opts      Options
-	dir       string // of all its nodes; removed by Close
-	unlock    func() // says that dir is no longer in use
-	ports     *portBlock
-	authority *Node // nil when baked
-	relays    []*Node
-	clients   []*Node
-	dns       *dnsServer
-	web       *webServer
-	closeOnce sync.Once
-	closeErr  error // what Close returns, written inside closeOnce
+	opts       Options
+	dir        string // of all its nodes; removed by Close
+	unlock     func() // says that dir is no longer in use
+	ports      *portBlock
+	authority  *Node // nil when baked
+	relays     []*Node
+	clients    []*Node
+	webPort    int
+	nameserver string         // host:port
+	servers    []func() error // close the servers of the network
+	closeOnce  sync.Once
+	closeErr   error // what Close returns, written inside closeOnce
 }
 
 // Start starts a network and returns when every client has bootstrapped.
@@ -189,18 +196,25 @@ func (n *Network) start(ctx context.Context) error {
 
 // serve starts the servers that the exits reach.
 func (n *Network) serve() error {
-	var err error
-	if n.dns, err = startDNS(n.ports.take()); err != nil {
+	dns, err := startDNS(n.ports.take())
+	if err != nil {
 		return err
 	}
-	n.web, err = startWeb(n.ports.take(), n.opts.Handler)
-	return err
+	n.servers = append(n.servers, dns.close)
+	n.nameserver = dns.addr
+	n.webPort = n.ports.take()
+	web, err := startWeb(n.webPort, n.opts.Handler)
+	if err != nil {
+		return err
+	}
+	n.servers = append(n.servers, web.close)
+	return nil
 }
 
 // layOut makes the nodes and their folders, without starting them.
 func (n *Network) layOut(keys *bakery) error {
 	resolv := filepath.Join(n.dir, "resolv.conf")
-	if err := os.WriteFile(resolv, []byte("nameserver "+n.dns.addr+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(resolv, []byte("nameserver "+n.nameserver+"\n"), 0o600); err != nil {
 		return fmt.Errorf("testnet: write the relays' resolv.conf: %w", err)
 	}
 	auth := authority{
@@ -222,7 +236,11 @@ func (n *Network) layOut(keys *bakery) error {
 		n.relays = append(n.relays, node)
 	}
 	for i := range n.opts.Clients {
-		n.clients = append(n.clients, n.newClient(i, common))
+		client, err := n.newClient(i, common)
+		if err != nil {
+			return err
+		}
+		n.clients = append(n.clients, client)
 	}
 	for _, node := range n.nodes() {
 		if err := node.prepare(); err != nil {
@@ -239,26 +257,34 @@ func (n *Network) newNode(name string, id identity, orPort int, lines ...[]strin
 	node.ORAddr = loopback(orPort)
 	node.keys = id.keys
 	node.addLines(lines...)
-	node.addLines([]string{"ORPort " + node.ORAddr, "SocksPort 0", "Address 127.0.0.1", "OutboundBindAddress 127.0.0.1"})
+	node.addLines([]string{"ORPort " + node.ORAddr, "SocksPort 0", "Address 127.0.0.1"})
 	return node
 }
 
-// Clients connect from 127.0.0.11, 127.0.0.12 … so that relays can tell them
-// apart. The last must stay below 127.0.0.255, and all ports within a block.
+// firstClientAddress ends the source address of the first client, where
+// clients have their own. The last must stay below 127.0.0.255, and all ports
+// within a block.
 const (
 	firstClientAddress = 11
 	maxClients         = 8
 )
 
-func (n *Network) newClient(i int, common []string) *Node {
+func (n *Network) newClient(i int, common []string) (*Node, error) {
 	node := n.bareNode(fmt.Sprintf("client%d", i))
-	node.Address = fmt.Sprintf("127.0.0.%d", firstClientAddress+i)
+	node.Address = "127.0.0.1"
 	node.SocksAddr = loopback(n.ports.take())
-	node.addLines(common, clientLines(), []string{
-		"SocksPort " + node.SocksAddr,
-		"OutboundBindAddress " + node.Address,
-	}, n.opts.ClientTorrc)
-	return node
+	node.addLines(common, clientLines(), []string{"SocksPort " + node.SocksAddr})
+	if n.opts.ClientAddresses {
+		node.Address = fmt.Sprintf("127.0.0.%d", firstClientAddress+i)
+		proxy, err := startAddressProxy(n.ports.take(), node.Address)
+		if err != nil {
+			return nil, err
+		}
+		n.servers = append(n.servers, proxy.close)
+		node.addLines([]string{"HTTPSProxy " + proxy.addr()})
+	}
+	node.addLines(n.opts.ClientTorrc)
+	return node, nil
 }
 
 func (n *Network) bareNode(name string) *Node {
@@ -356,7 +382,7 @@ func (n *Network) Dir() string { return n.dir }
 // name below .example (all lead to 127.0.0.1), or "127.0.0.1". The path
 // begins with a slash.
 func (n *Network) URL(host, path string) string {
-	return fmt.Sprintf("http://%s%s", net.JoinHostPort(host, fmt.Sprint(n.web.port)), path)
+	return fmt.Sprintf("http://%s%s", net.JoinHostPort(host, fmt.Sprint(n.webPort)), path)
 }
 
 func (n *Network) nodes() []*Node {
@@ -376,12 +402,9 @@ func (n *Network) Close() error {
 }
 
 func (n *Network) close() error {
-	errs := []error{each(n.nodes(), (*Node).Kill)}
-	if n.web != nil {
-		errs = append(errs, n.web.close())
-	}
-	if n.dns != nil {
-		errs = append(errs, n.dns.close())
+	errs := []error{each(n.nodes(), (*Node).Close)}
+	for _, end := range n.servers {
+		errs = append(errs, end())
 	}
 	if n.ports != nil {
 		errs = append(errs, n.ports.release())

@@ -15,6 +15,9 @@ func privateLines(a authority) []string {
 	return []string{
 		// Replaces the public authorities and fallback directories.
 		fmt.Sprintf("DirAuthority auth0 orport=%d no-v2 v3ident=%s 127.0.0.1:%d %s", a.orPort, a.v3ident, a.dirPort, a.fingerprint),
+		// Tor binds so only where it connects to something that is not on
+		// loopback, and from this address the kernel lets it not.
+		"OutboundBindAddress 127.0.0.1",
 		"AddressDisableIPv6 1",
 		"SafeLogging 0",
 		"ShutdownWaitLength 0",
@@ -38,13 +41,12 @@ func relayLines(resolvConf string) []string {
 
 // exitLines allow exits to loopback alone. In a live network the relay itself
 // sums its policy up for clients, and loopback does not count in that sum:
-// ports are opened there to all addresses, which OutboundBindAddressExit
-// still keeps on the machine.
+// some ports are opened there to all addresses, and OutboundBindAddress keeps
+// streams on the machine.
 func exitLines(live bool) []string {
 	lines := []string{
 		"ExitRelay 1",
 		"ExitPolicyRejectPrivate 0",
-		"OutboundBindAddressExit 127.0.0.1",
 		"ExitPolicy accept 127.0.0.0/8:*",
 	}
 	if live {

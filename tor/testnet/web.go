@@ -15,7 +15,6 @@ import (
 // webServer is the web of a network, on 127.0.0.1.
 type webServer struct {
 	server *http.Server
-	port   int
 	done   chan error // what Serve returned; owned by its goroutine
 }
 
@@ -26,7 +25,7 @@ func startWeb(port int, handler http.Handler) (*webServer, error) {
 	}
 	w := &webServer{
 		server: &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second},
-		port:   port, done: make(chan error, 1),
+		done:   make(chan error, 1),
 	}
 	go func() { w.done <- w.server.Serve(l) }()
 	return w, nil

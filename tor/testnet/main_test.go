@@ -1,0 +1,89 @@
+package testnet
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	if end := os.Getenv(crashVariable); end != "" {
+		crash(end)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// testLimit bounds what a test with real tors waits for anything.
+const testLimit = 2 * time.Minute
+
+func testContext(t testing.TB) context.Context {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("runs real tor processes")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), testLimit)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func startNetwork(t testing.TB, opts Options) *Network {
+	t.Helper()
+	ctx := testContext(t)
+	opts.Log = t.Output()
+	n, err := Start(ctx, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+// eventually calls check until it returns nil or the test's time is up.
+func eventually(t testing.TB, ctx context.Context, check func() error) {
+	t.Helper()
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatal(err)
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+// watch returns the lines of events of a node, until the test ends.
+func watch(t testing.TB, node *Node, types string) <-chan string {
+	t.Helper()
+	c, err := node.dial(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ask(c, "SETEVENTS "+types); err != nil {
+		t.Fatal(err)
+	}
+	lines := make(chan string, 1000)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer close(lines)
+		for {
+			line, err := c.ReadLine()
+			if err != nil {
+				return
+			}
+			lines <- line
+		}
+	}()
+	t.Cleanup(func() { c.Close(); <-done })
+	return lines
+}
