@@ -1,0 +1,230 @@
+package control
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"torjournal/tor/event"
+)
+
+// conn is one controller. Two goroutines serve it: serve reads commands and
+// answers them one after the other, outlet.run delivers events. turn.go says
+// how they share the socket.
+type conn struct {
+	// Immutable.
+	id       uint64
+	srv      *Server
+	sock     net.Conn
+	listener net.Addr
+	access   *access
+	since    time.Time
+	ctx      context.Context    // ends with the connection; then the socket is closed
+	cancel   context.CancelFunc // ends it at once
+	out      *outlet
+
+	// working holds a token while a command is being answered. Who wants to
+	// end the connection puts one in for good: no command begins after that.
+	working chan struct{}
+
+	// Owned by serve.
+	in      commandReader
+	charged int64 // what in.buf takes of the server's maxIncoming
+	login   login
+	up      Upstream        // nil until a command needs it
+	upLife  <-chan struct{} // Backend.Lost() as it was when up was opened
+	demands bool            // Demand has heard of this connection
+
+	history atomic.Bool // the connection has the history privilege
+
+	mu    sync.Mutex
+	types event.Set // guarded by mu: subscribed to
+}
+
+// newConn has no id yet: admit gives it one.
+func newConn(ctx context.Context, s *Server, sock net.Conn, at net.Addr, acc *access) *conn {
+	c := &conn{
+		srv: s, sock: sock, listener: at, access: acc, since: s.now(),
+		working: make(chan struct{}, 1),
+	}
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	c.in = commandReader{src: bufio.NewReaderSize(sock, readBuffer), grow: c.charge}
+	c.out = newOutlet(c)
+	return c
+}
+
+// Ways a connection ends that are not faults of the socket.
+var (
+	// errBye ends a connection after its last reply.
+	errBye = errors.New("control: the conversation is over")
+
+	// errTorn ends a connection in the middle of a reply: there is no other
+	// way to say that the rest of it will not come.
+	errTorn = errors.New("control: the source ended in the middle of a reply")
+)
+
+// serve runs the connection until it ends, and clears up behind it.
+func (c *conn) serve() {
+	unwatch := context.AfterFunc(c.ctx, func() { c.sock.Close() })
+	_ = c.sock.SetReadDeadline(time.Now().Add(authTime))
+	go c.out.run()
+	err := c.converse()
+	if errors.Is(err, errBye) {
+		c.linger()
+	}
+	c.cancel()
+	<-c.out.gone
+	unwatch()
+	c.sock.Close()
+	c.leave()
+}
+
+// converse answers commands until there is a reason to end.
+func (c *conn) converse() error {
+	for {
+		cmd, err := c.in.next()
+		if err != nil {
+			return c.refuseInput(err)
+		}
+		select {
+		case c.working <- struct{}{}:
+		case <-c.out.gone:
+			return net.ErrClosed
+		}
+		if err = c.execute(cmd); err != nil {
+			return err
+		}
+		<-c.working
+	}
+}
+
+// refuseInput says why no more commands are read, where tor says something.
+func (c *conn) refuseInput(err error) error {
+	switch {
+	case errors.Is(err, errTooLong):
+		return c.bye("500 Line too long.")
+	case errors.Is(err, errCrowded):
+		return c.bye("500 Too much input is waiting on all connections together; try again.")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return c.bye("514 Authentication required.")
+	}
+	return err
+}
+
+// execute answers one command. An error ends the connection.
+func (c *conn) execute(cmd command) error {
+	if cmd.verb == "QUIT" {
+		return c.bye("250 closing connection")
+	}
+	if !c.login.open && !c.login.allows(cmd.verb) {
+		if isHTTP(cmd.raw) {
+			return c.byeRaw(httpAnswer)
+		}
+		return c.bye("514 Authentication required.")
+	}
+	switch cmd.verb {
+	case "PROTOCOLINFO":
+		return c.protocolInfo(cmd)
+	case "AUTHCHALLENGE":
+		return c.authChallenge(cmd)
+	case "AUTHENTICATE":
+		return c.authenticate(cmd)
+	case "SETEVENTS":
+		return c.setEvents(cmd)
+	case "GETINFO":
+		return c.getInfo(cmd)
+	case "USEFEATURE":
+		return c.useFeature(cmd)
+	case "REPLAY":
+		return c.replay(cmd)
+	}
+	return c.forward(cmd)
+}
+
+// charge accounts for n bytes of an unfinished command.
+func (c *conn) charge(n int) error {
+	limit := maxEarlyCommand
+	if c.login.open {
+		limit = maxCommand
+	}
+	if n > limit {
+		return errTooLong
+	}
+	due := max(0, int64(n)-smallCommand)
+	if due == c.charged {
+		return nil
+	}
+	if c.srv.incoming.Add(due-c.charged) > maxIncoming && due > c.charged {
+		c.srv.incoming.Add(c.charged - due)
+		return errCrowded
+	}
+	c.charged = due
+	return nil
+}
+
+// linger lets the peer read the last reply: closing a socket that holds
+// unread bytes would make its system throw the reply away.
+func (c *conn) linger() {
+	half, ok := c.sock.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	_ = c.sock.SetReadDeadline(time.Now().Add(farewell))
+	for n := 0; n < maxCommand; {
+		m, err := c.in.src.Discard(readBuffer)
+		if n += m; err != nil {
+			return
+		}
+	}
+}
+
+// leave gives back what the connection had beside its socket.
+func (c *conn) leave() {
+	c.in.release()
+	_ = c.charge(0)
+	if c.up != nil {
+		c.up.Close()
+	}
+	if c.demands {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), releaseTime)
+		defer cancel()
+		if err := c.srv.demand.Want(ctx, c.id, event.Set{}); err != nil {
+			c.srv.log.Debug("a closed connection's events could not be given up", "conn", c.id, "err", err)
+		}
+	}
+}
+
+func (c *conn) info() ConnectionInfo {
+	c.mu.Lock()
+	types := c.types
+	c.mu.Unlock()
+	return ConnectionInfo{
+		ID: c.id, Peer: peerName(c.sock), Listener: c.listener.String(), Since: c.since,
+		Authenticated: c.out.authenticated.Load(), History: c.history.Load(), Types: types,
+		Replaying: c.out.replaying.Load(), Behind: c.out.late.Load(), Position: c.out.position.Load(),
+	}
+}
+
+// peerName is the controller's address; on a Unix socket it seldom has one.
+func peerName(sock net.Conn) string {
+	if a := sock.RemoteAddr(); a != nil && a.String() != "" && a.String() != "@" {
+		return a.String()
+	}
+	return "unix"
+}
+
+// isHTTP reports whether a browser takes us for a proxy, as tor decides it.
+func isHTTP(line []byte) bool {
+	for _, m := range []string{"CONNECT ", "DELETE ", "GET ", "POST ", "PUT "} {
+		if bytes.HasPrefix(line, []byte(m)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,212 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"torjournal/journal"
+	"torjournal/tor/event"
+)
+
+// step writes the next records, at most one chunk of them, and none that
+// arrived after by (zero: no limit). It reports whether it found nothing more
+// to write under that limit.
+func (o *outlet) step(ctx context.Context, by time.Time) (done bool, err error) {
+	if len(o.held) == 0 {
+		if err := o.fetch(ctx); err != nil {
+			return true, err
+		}
+		if o.idle {
+			return true, o.w.flush()
+		}
+	}
+	n := o.write(by)
+	o.held = o.held[n:]
+	if len(o.held) == 0 {
+		o.held = nil
+		o.caughtUp()
+	}
+	if o.life == nil && n > 0 {
+		o.bind()
+	}
+	return len(o.held) > 0, o.w.flush()
+}
+
+// fetch takes the next chunk from the cursor or the replay.
+func (o *outlet) fetch(ctx context.Context) error {
+	var from feed = o.cursor
+	if o.past != nil && o.past.span != nil {
+		from = o.past.span
+	}
+	chunk, err := from.Next(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			o.conn.srv.log.Warn("a control connection ends because the journal cannot be read on; torjournal verify says more",
+				"conn", o.conn.id, "at", o.cursor.Position(), "err", err)
+		}
+		return err
+	}
+	o.held, o.behind = chunk.Records, chunk.Behind
+	o.late.Store(chunk.Behind)
+	o.position.Store(o.cursor.Position())
+	o.idle = len(chunk.Records) == 0 && chunk.Gap == nil && chunk.Lost == nil
+	if chunk.Gap != nil {
+		o.gap(*chunk.Gap)
+	}
+	if chunk.Lost != nil {
+		o.dropped(chunk.Lost)
+	}
+	if o.idle {
+		o.caughtUp()
+	}
+	return nil
+}
+
+// write puts the held records that may go now into the writer and returns
+// how many those were.
+func (o *outlet) write(by time.Time) int {
+	for i := range o.held {
+		r := &o.held[i]
+		if !by.IsZero() && r.Time.After(by) {
+			return i
+		}
+		if o.past != nil {
+			if o.past.pause(o.held[i:]) > 0 {
+				return i
+			}
+			if o.past.endsBefore(r, o.behind) {
+				o.announce()
+			} else if !o.past.wants(r) {
+				continue
+			}
+		}
+		if o.meta {
+			o.at(r)
+		}
+		o.w.write(r.Wire)
+	}
+	return len(o.held)
+}
+
+// subscribe makes the cursor select types from here on.
+func (o *outlet) subscribe(types event.Set) {
+	o.types = types
+	switch {
+	case types.Empty():
+		if o.cursor != nil {
+			o.cursor.Close()
+		}
+		o.cursor, o.held, o.past, o.behind = nil, nil, nil, false
+		o.replaying.Store(false)
+		o.position.Store(0)
+		return
+	case o.cursor == nil:
+		o.cursor = o.conn.srv.records.NewCursor(0, types)
+	default:
+		o.cursor.SetTypes(types)
+		o.held = slices.DeleteFunc(slices.Clone(o.held), func(r journal.Record) bool { return !types.Has(r.Type) })
+	}
+	if o.past != nil && o.past.span != nil {
+		o.past.span.types = types
+	}
+	o.idle = false
+	o.position.Store(o.cursor.Position())
+}
+
+// Marks that go to this connection alone (DESIGN section 3), if it uses what
+// is ours.
+
+func (o *outlet) mark(format string, args ...any) {
+	if o.ours {
+		o.w.write(fmt.Appendf(nil, "650 JOURNAL "+format+"\r\n", args...))
+	}
+}
+
+func (o *outlet) gap(g journal.Gap) { o.mark("GAP FROM=%d TO=%d", g.From, g.To) }
+
+func (o *outlet) dropped(lost map[event.Type]uint64) {
+	var names []string
+	var n uint64
+	for t, k := range lost {
+		names = append(names, string(t))
+		n += k
+	}
+	slices.Sort(names)
+	o.mark("DROPPED TYPES=%s COUNT=%d", strings.Join(names, ","), n)
+}
+
+// at tells of the record that follows. One that is not journaled has no
+// number.
+func (o *outlet) at(r *journal.Record) {
+	if r.Seq == 0 {
+		o.mark("AT TIME=%s", stamp(r.Time))
+		return
+	}
+	o.mark("AT SEQ=%d TIME=%s", r.Seq, stamp(r.Time))
+}
+
+// stamp writes a time as all of torjournal's own answers do.
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
+
+// sockWriter gathers small writes. Its buffer is taken from a pool when
+// needed and given back at each flush, so that an idle connection has none.
+// After an error it swallows everything; flush tells the error.
+type sockWriter struct {
+	sock     net.Conn
+	patience time.Duration // how long one write may take; 0: for ever
+	buf      *[]byte
+	err      error
+}
+
+var writeBuffers = sync.Pool{New: func() any {
+	b := make([]byte, 0, writeBuffer)
+	return &b
+}}
+
+func (w *sockWriter) write(p []byte) {
+	if w.buf != nil && len(*w.buf)+len(p) > writeBuffer {
+		w.send(*w.buf)
+		*w.buf = (*w.buf)[:0]
+	}
+	if len(p) >= writeBuffer {
+		w.send(p)
+		return
+	}
+	if w.buf == nil {
+		w.buf = writeBuffers.Get().(*[]byte)
+	}
+	*w.buf = append(*w.buf, p...)
+}
+
+func (w *sockWriter) send(p []byte) {
+	if w.err != nil || len(p) == 0 {
+		return
+	}
+	if w.patience > 0 {
+		_ = w.sock.SetWriteDeadline(time.Now().Add(w.patience))
+	}
+	_, w.err = w.sock.Write(p)
+}
+
+// flush sends what is gathered.
+func (w *sockWriter) flush() error {
+	if w.buf != nil {
+		w.send(*w.buf)
+		w.drop()
+	}
+	return w.err
+}
+
+// drop forgets what is gathered.
+func (w *sockWriter) drop() {
+	if w.buf != nil {
+		*w.buf = (*w.buf)[:0]
+		writeBuffers.Put(w.buf)
+		w.buf = nil
+	}
+}

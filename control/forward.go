@@ -1,0 +1,101 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// forward passes a command to the source, byte for byte, and its reply back.
+func (c *conn) forward(cmd command) error {
+	r := reply{conn: c}
+	err := c.pass(cmd.raw, &r)
+	return c.settleReply(&r, err)
+}
+
+// errNoSource is why a command that needs the source cannot be answered.
+type errNoSource struct{ reason error }
+
+func (e *errNoSource) Error() string { return "control: no source: " + e.reason.Error() }
+func (e *errNoSource) Unwrap() error { return e.reason }
+
+// pass sends a command upstream and writes the reply to w.
+func (c *conn) pass(raw []byte, w io.Writer) error {
+	if err := c.connect(); err != nil {
+		return err
+	}
+	return c.up.Forward(c.ctx, raw, w)
+}
+
+// connect makes sure that there is an upstream connection to the present life
+// of the source. The life is asked for first: if it ends in between, the
+// connection counts as part of the one that ended.
+func (c *conn) connect() error {
+	if c.up != nil && !closed(c.up.Done()) && !closed(c.upLife) {
+		return nil
+	}
+	if c.up != nil {
+		c.up.Close()
+		c.up = nil
+	}
+	life := c.srv.backend.Lost()
+	up, err := c.srv.backend.Open(c.ctx)
+	if err != nil {
+		return &errNoSource{err}
+	}
+	c.up, c.upLife = up, life
+	return nil
+}
+
+func closed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}
+
+// settleReply ends a reply that the source was to give; err is how that went.
+func (c *conn) settleReply(r *reply, err error) error {
+	if err == nil {
+		return r.end()
+	}
+	if r.open { // a part of the reply is out and the rest will not come
+		return errors.Join(errTorn, r.end(), err)
+	}
+	return c.unanswered(err)
+}
+
+// unanswered deals with a command that got no reply. A connection that has
+// the source's fate ends with it; another one is told.
+func (c *conn) unanswered(err error) error {
+	if c.ctx.Err() != nil {
+		return context.Cause(c.ctx)
+	}
+	var none *errNoSource
+	if errors.As(err, &none) {
+		return c.say("551 There is no tor to answer this: %v", none.reason)
+	}
+	r := reply{conn: c}
+	if err := r.begin(c.srv.now()); err != nil {
+		return err
+	}
+	stays := c.out.outlives()
+	if stays {
+		c.out.w.write([]byte(oneLine("551 Tor ended before it answered this: " + err.Error() + "; send it again when tor is back")))
+	}
+	if err := r.end(); err != nil {
+		return err
+	}
+	if !stays {
+		<-c.working          // the outlet need not wait for this command
+		close(c.out.leaving) // it writes what had arrived and ends the connection
+		<-c.out.gone
+		return errLeft
+	}
+	return nil
+}
+
+// errLeft ends a connection whose source ended.
+var errLeft = errors.New("control: the source ended")

@@ -1,0 +1,141 @@
+package control
+
+import (
+	"errors"
+	"strings"
+)
+
+// A GETINFO may name our keys, tor's keys, and tor's keys whose answers we
+// amend. With tor's alone it goes through untouched. Otherwise tor is asked
+// for its own in one command, and its answers are joined with ours in the
+// order asked while they stream by (join.go).
+
+// ownKeys begin with it; nothing of tor's does.
+const ownKeys = "journal/"
+
+// getInfo answers GETINFO (control-spec, section 3.9).
+func (c *conn) getInfo(cmd command) error {
+	keys := fields(cmd.args)
+	own, amended := 0, 0
+	for _, k := range keys {
+		switch {
+		case strings.HasPrefix(k, ownKeys):
+			own++
+		case c.amends(k):
+			amended++
+		}
+	}
+	switch {
+	case own+amended == 0:
+		return c.forward(cmd)
+	case len(keys) > maxKeys:
+		return c.say("551 A GETINFO with keys of torjournal may have at most %d keys; ask in several commands", maxKeys)
+	case own > 0 && !c.history.Load():
+		return c.say("551 GETINFO journal/… %s", noHistory)
+	}
+	parts, err := c.ownAnswers(keys)
+	if err != nil {
+		return c.say("551 %v", err)
+	}
+	if own > 0 {
+		return c.joinReplies(parts, (*outlet).useOurs)
+	}
+	return c.joinReplies(parts, nil)
+}
+
+func (o *outlet) useOurs() { o.ours = true }
+
+// part is one key of a GETINFO and what is to be said of it.
+type part struct {
+	key    string
+	tor    bool   // tor answers it
+	answer []byte // ours, whole lines; nil: we know no such key
+	amend  string // what is added to tor's answer: words to a line, or whole lines to a data block
+}
+
+// ownAnswers makes the parts of a GETINFO, those that are ours answered.
+func (c *conn) ownAnswers(keys []string) ([]part, error) {
+	parts := make([]part, len(keys))
+	for i, k := range keys {
+		parts[i] = part{key: k}
+		if !strings.HasPrefix(k, ownKeys) {
+			parts[i].tor = true
+			parts[i].amend = c.amendment(k)
+			continue
+		}
+		value, err := c.srv.journalInfo(c.ctx, strings.TrimPrefix(k, ownKeys))
+		switch {
+		case errors.Is(err, errNoKey):
+		case err != nil:
+			return nil, err
+		default:
+			parts[i].answer = infoAnswer(k, value)
+		}
+	}
+	return parts, nil
+}
+
+// infoAnswer is one key's share of a GETINFO's reply.
+func infoAnswer(key, value string) []byte {
+	if !strings.Contains(value, "\r\n") {
+		return []byte("250-" + key + "=" + value + "\r\n")
+	}
+	return []byte("250+" + key + "=\r\n" + value + ".\r\n")
+}
+
+// joinReplies asks tor for its keys and sends the joined answer. change is
+// made to the outlet when the reply's turn has come.
+func (c *conn) joinReplies(parts []part, change func(*outlet)) error {
+	var theirs []string
+	for _, p := range parts {
+		if p.tor {
+			theirs = append(theirs, p.key)
+		}
+	}
+	r := reply{conn: c}
+	j := joiner{out: &changing{&r, change}, parts: parts}
+	var err error
+	if len(theirs) > 0 {
+		if err = c.pass([]byte("GETINFO "+strings.Join(theirs, " ")+"\r\n"), &j); err == nil {
+			err = j.close()
+		}
+		return c.settleReply(&r, err)
+	}
+	j.alone()
+	return c.settleReply(&r, j.err)
+}
+
+// changing makes a change to the outlet before the first byte of a reply.
+type changing struct {
+	*reply
+	change func(*outlet)
+}
+
+func (w *changing) Write(p []byte) (int, error) {
+	if w.change != nil {
+		if err := w.begin(w.conn.srv.now()); err != nil {
+			return 0, err
+		}
+		w.change(w.conn.out)
+		w.change = nil
+	}
+	return w.reply.Write(p)
+}
+
+// amends reports whether tor's answer for key is not the whole truth here.
+func (c *conn) amends(key string) bool { return c.amendment(key) != "" }
+
+// amendment is what we add to tor's answer for key. What needs the history
+// privilege is offered only to who has it: a controller that subscribes to
+// every name it is told must not be refused.
+func (c *conn) amendment(key string) string {
+	switch {
+	case key == "features/names":
+		return " " + featureMeta
+	case key == "events/names" && c.history.Load():
+		return " JOURNAL"
+	case key == "info/names" && c.history.Load():
+		return journalKeys()
+	}
+	return ""
+}

@@ -1,0 +1,79 @@
+package control
+
+import "time"
+
+// Limits of what one peer, and all of them together, may cost.
+const (
+	// maxCommand bounds one command with its data block, in bytes. It is
+	// tor's own limit (MAX_COMMAND_LINE_LENGTH).
+	maxCommand = 1 << 20
+
+	// maxEarlyCommand bounds a command before authentication, in bytes. The
+	// longest one that is of use, AUTHENTICATE with a password of 1,000
+	// characters in hex, has a fourth of it. maxConnections × 8 KiB = 16 MiB
+	// is what strangers can make the server hold.
+	maxEarlyCommand = 8 << 10
+
+	// maxIncoming bounds all unfinished commands of all connections
+	// together, in bytes, beyond smallCommand each. Without it
+	// maxConnections × maxCommand = 2 GiB could be held.
+	maxIncoming = 8 << 20
+
+	// smallCommand is how much of a command costs no part of maxIncoming.
+	// Nearly every command of nyx, stem and txtorcon is shorter. Worst case
+	// maxConnections × 4 KiB = 8 MiB.
+	smallCommand = 4 << 10
+
+	// maxConnections bounds the connections of all listeners together. An
+	// idle one holds at most 12 KiB (24 MiB in all) and two descriptors, its
+	// own and its upstream's.
+	maxConnections = 2048
+
+	// readBuffer is each connection's read buffer in bytes: 2048 × 512 B =
+	// 1 MiB. Longer commands grow a buffer of their own for their time.
+	readBuffer = 512
+
+	// writeBuffer is how many bytes of small events or of a reply go out in
+	// one system call. Buffers are pooled: only a connection that is being
+	// written to holds one, 2048 × 16 KiB = 32 MiB if every reader stalls.
+	writeBuffer = 16 << 10
+
+	// maxReplyLine bounds one line of a reply that must be looked into (a
+	// GETINFO that mixes our keys with tor's), in bytes. Tor's longest
+	// single-line answers (config-text is multi-line) stay under 64 KiB.
+	maxReplyLine = 1 << 20
+
+	// maxKeys bounds the keys of a GETINFO that has one of ours. Each of
+	// ours may cost a look into the file.
+	maxKeys = 256
+)
+
+// Times after which the server goes on without waiting.
+const (
+	// authTime is how long a connection may take to authenticate. Who only
+	// listens afterwards is never timed out.
+	authTime = 30 * time.Second
+
+	// replySlack is how much earlier than a reply an event must have arrived
+	// to go before it. Command and events travel on two connections to the
+	// source: what arrives within this time has no known order, and then the
+	// reply goes first, as with tor.
+	replySlack = time.Millisecond
+
+	// replyPatience is how long a reply waits for the commits of the events
+	// that arrived before it. A disk that is slower than this must not take
+	// tor's control away: the reply goes, the events follow.
+	replyPatience = 5 * time.Second
+
+	// farewell is how long a closing connection waits for the command that
+	// is being answered, and for its peer to read the last reply.
+	farewell = time.Second
+
+	// drainTime is how long one write may take on a connection that is about
+	// to be closed because the source is lost.
+	drainTime = 10 * time.Second
+
+	// releaseTime bounds how long a closed connection waits for the source
+	// to hear that its events are no longer wanted.
+	releaseTime = 5 * time.Second
+)

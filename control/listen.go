@@ -1,0 +1,115 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// socketMode is what tor gives a control socket that its group may use.
+const socketMode = 0o660
+
+// Listen opens a listener for Serve at "127.0.0.1:9151", "[::1]:9151", "9151"
+// (on 127.0.0.1) or "unix:/path". A Unix socket gets mode 0660 and, if group
+// is not empty, that group. A socket file that nobody answers on is left over
+// and replaced; one that answers, or that is no socket, is an error.
+func Listen(ctx context.Context, address, group string) (net.Listener, error) {
+	var lc net.ListenConfig
+	path, unix := strings.CutPrefix(address, "unix:")
+	if unix {
+		return listenUnix(ctx, &lc, path, group)
+	}
+	if group != "" {
+		return nil, fmt.Errorf("control: group %s goes with a Unix socket, and %s is none", group, address)
+	}
+	if _, err := strconv.ParseUint(address, 10, 16); err == nil {
+		address = net.JoinHostPort("127.0.0.1", address)
+	}
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return nil, fmt.Errorf("control: %q is no address to listen on: write HOST:PORT or unix:/path", address)
+	}
+	ln, err := lc.Listen(ctx, "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("control: listen on %s: another process has this port, a tor or a torjournal perhaps: choose another one: %w", address, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("control: listen: %w", err)
+	}
+	return ln, nil
+}
+
+func listenUnix(ctx context.Context, lc *net.ListenConfig, path, group string) (net.Listener, error) {
+	gid := -1
+	if group != "" {
+		var err error
+		if gid, err = groupID(group); err != nil {
+			return nil, err
+		}
+	}
+	if err := removeStale(ctx, path); err != nil {
+		return nil, err
+	}
+	ln, err := lc.Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("control: listen: %w", err)
+	}
+	// The group first: between the two calls nobody may have more than at
+	// the end.
+	if gid >= 0 {
+		err = os.Chown(path, -1, gid)
+	}
+	if err == nil {
+		err = os.Chmod(path, socketMode)
+	}
+	if err != nil {
+		ln.Close()
+		return nil, fmt.Errorf("control: give %s to group %q: %w", path, group, err)
+	}
+	return ln, nil
+}
+
+// removeStale removes a socket file whose server is gone.
+func removeStale(ctx context.Context, path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("control: listen: %w", err)
+	}
+	if info.Mode().Type() != os.ModeSocket {
+		return fmt.Errorf("control: %s exists and is no socket: move it away or choose another path", path)
+	}
+	dialer := net.Dialer{Timeout: time.Second}
+	c, err := dialer.DialContext(ctx, "unix", path)
+	switch {
+	case err == nil:
+		c.Close()
+		return fmt.Errorf("control: somebody answers on %s already, a tor or a torjournal perhaps: choose another path", path)
+	case !errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("control: see whether %s is in use: %w", path, err)
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("control: remove the socket that a process left: %w", err)
+	}
+	return nil
+}
+
+func groupID(name string) (int, error) {
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return 0, fmt.Errorf("control: group %s: %w: create it or name another", name, err)
+	}
+	id, err := strconv.Atoi(g.Gid)
+	if err != nil {
+		return 0, fmt.Errorf("control: group %s has no number on this system: %w", name, err)
+	}
+	return id, nil
+}

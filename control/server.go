@@ -1,0 +1,314 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"torjournal/journal"
+	"torjournal/tor/event"
+)
+
+// Options for NewServer.
+type Options struct {
+	Journal *journal.Journal // where events and history come from
+	Backend Backend          // who answers tor's commands; nil: nobody
+	Demand  Demand           // who hears what is wanted; nil: nobody
+	Logger  *slog.Logger     // default: discards
+
+	// KeepOnLoss leaves every connection open when the source is lost. By
+	// default only those that used torjournal's own commands stay.
+	KeepOnLoss bool
+
+	now func() time.Time // tests; default time.Now
+}
+
+// Server serves control connections. Its methods may be used from any
+// goroutine.
+type Server struct {
+	// Immutable.
+	records    recorder
+	backend    Backend
+	demand     Demand
+	log        *slog.Logger
+	keepOnLoss bool
+	now        func() time.Time
+
+	stop     chan struct{} // closed by Shutdown: connections take their leave
+	incoming atomic.Int64  // bytes of unfinished commands, see maxIncoming
+	serving  sync.WaitGroup
+
+	mu      sync.Mutex        // guards what follows
+	conns   map[uint64]*conn  // by id
+	lastID  uint64            // of the newest connection
+	cookies map[string][]byte // own cookies by path
+	stopped bool              // stop is closed
+}
+
+// recorder is what the server uses of a *journal.Journal.
+type recorder interface {
+	journal.Reader
+	NewCursor(from uint64, types event.Set) cursor
+	Settled(t time.Time) <-chan struct{}
+	Stats() journal.Stats
+}
+
+// cursor is what a connection uses of a *journal.Cursor.
+type cursor interface {
+	feed
+	Ready() <-chan struct{}
+	SetTypes(types event.Set)
+	Seek(from uint64)
+	Position() uint64
+	Close()
+}
+
+// feed hands out records in order.
+type feed interface {
+	Next(ctx context.Context) (journal.Chunk, error)
+}
+
+type journalRecorder struct{ *journal.Journal }
+
+func (r journalRecorder) NewCursor(from uint64, types event.Set) cursor {
+	return r.Journal.NewCursor(from, types)
+}
+
+// NewServer returns a server that listens nowhere yet.
+func NewServer(opt Options) *Server {
+	s := &Server{
+		records:    journalRecorder{opt.Journal},
+		backend:    opt.Backend,
+		demand:     opt.Demand,
+		log:        opt.Logger,
+		keepOnLoss: opt.KeepOnLoss,
+		now:        opt.now,
+		stop:       make(chan struct{}),
+		conns:      make(map[uint64]*conn),
+		cookies:    make(map[string][]byte),
+	}
+	if s.backend == nil {
+		s.backend = nobody{}
+	}
+	if s.demand == nil {
+		s.demand = nobody{}
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	return s
+}
+
+// Serve accepts connections on ln, which it closes in the end, until ctx ends
+// or Shutdown is called; then it returns nil after the last of its
+// connections has ended. Access is checked first, an own cookie written.
+func (s *Server) Serve(ctx context.Context, ln net.Listener, a Access) error {
+	defer ln.Close()
+	acc, err := s.open(ln.Addr(), a)
+	if err != nil {
+		return err
+	}
+	if !s.enter() {
+		return nil
+	}
+	defer s.serving.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-s.stop:
+		case <-ctx.Done():
+		}
+		ln.Close()
+	}()
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	return s.accept(ctx, ln, &acc, &conns)
+}
+
+// Check reports what is wrong with a for a listener at addr, as Serve would.
+func (a Access) Check(addr net.Addr) error {
+	_, err := a.check(addr)
+	return err
+}
+
+func (s *Server) open(addr net.Addr, a Access) (access, error) {
+	acc, err := a.check(addr)
+	if err == nil && a.ownsCookie() {
+		acc.cookie, err = s.ownCookie(acc.cookieFile)
+	}
+	return acc, err
+}
+
+// ownCookie returns the cookie at path; listeners that name the same path
+// share one.
+func (s *Server) ownCookie(path string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.cookies[path]; c != nil {
+		return c, nil
+	}
+	c, err := writeCookie(path)
+	if err == nil {
+		s.cookies[path] = c
+	}
+	return c, err
+}
+
+// enter counts a Serve, unless the server is shut down.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.stopped {
+		s.serving.Add(1)
+	}
+	return !s.stopped
+}
+
+// accept runs until the listener is closed.
+func (s *Server) accept(ctx context.Context, ln net.Listener, acc *access, conns *sync.WaitGroup) error {
+	for pause := time.Duration(0); ; {
+		sock, err := ln.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case err != nil:
+			// Out of descriptors, mostly: it passes when others leave.
+			pause = min(max(2*pause, 10*time.Millisecond), time.Second)
+			s.log.Warn("cannot accept a control connection; raise the limit of open files if this goes on",
+				"listener", ln.Addr().String(), "err", err)
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			case <-s.stop:
+			}
+			continue
+		}
+		pause = 0
+		c := s.admit(ctx, sock, ln.Addr(), acc)
+		if c == nil {
+			continue
+		}
+		conns.Go(func() {
+			defer s.forget(c)
+			c.serve()
+		})
+	}
+}
+
+// admit makes a connection of sock, unless there are too many.
+func (s *Server) admit(ctx context.Context, sock net.Conn, at net.Addr, acc *access) *conn {
+	c := newConn(ctx, s, sock, at, acc)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.conns) >= maxConnections || s.stopped {
+		s.log.Warn("refused a control connection: there are too many", "limit", maxConnections, "peer", peerName(sock))
+		c.cancel()
+		sock.Close()
+		return nil
+	}
+	s.lastID++
+	c.id = s.lastID
+	s.conns[c.id] = c
+	return c
+}
+
+func (s *Server) forget(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c.id)
+}
+
+// Shutdown ends all Serve calls: connections get what had arrived for them
+// and are closed. When ctx ends they are cut off. It returns when no
+// goroutine of the server is left.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.stopped {
+		s.stopped = true
+		close(s.stop)
+	}
+	s.mu.Unlock()
+	cut := context.AfterFunc(ctx, s.cutAll)
+	s.serving.Wait()
+	if !cut() {
+		return fmt.Errorf("control: some connections had to be cut off: %w", context.Cause(ctx))
+	}
+	return nil
+}
+
+func (s *Server) cutAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.conns {
+		c.cancel()
+	}
+}
+
+// ConnectionInfo is what status says of one connection.
+type ConnectionInfo struct {
+	ID            uint64    // from 1, in the order of arrival
+	Peer          string    // address of the controller
+	Listener      string    // address it came to
+	Since         time.Time // when it came
+	Authenticated bool
+	History       bool      // it has the history privilege
+	Types         event.Set // what it subscribed to
+	Replaying     bool      // a REPLAY has not caught up yet
+	Behind        bool      // it reads from the file
+	Position      uint64    // the next record its cursor will look at; 0: it has none
+}
+
+// Connections returns the connections of this moment, oldest first.
+func (s *Server) Connections() []ConnectionInfo {
+	s.mu.Lock()
+	conns := make([]*conn, 0, len(s.conns))
+	for _, c := range s.conns {
+		conns = append(conns, c)
+	}
+	s.mu.Unlock()
+	infos := make([]ConnectionInfo, len(conns))
+	for i, c := range conns {
+		infos[i] = c.info()
+	}
+	slices.SortFunc(infos, func(a, b ConnectionInfo) int { return cmp.Compare(a.ID, b.ID) })
+	return infos
+}
+
+// SubscriberCounts returns how many connections subscribed to each type.
+func (s *Server) SubscriberCounts() map[event.Type]int {
+	counts := make(map[event.Type]int)
+	for _, info := range s.Connections() {
+		for _, t := range info.Types.List() {
+			counts[t]++
+		}
+	}
+	return counts
+}
+
+// nobody is the backend and the demand of a server without a source.
+type nobody struct{}
+
+var never = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+func (nobody) Open(context.Context) (Upstream, error) {
+	return nil, errors.New("torjournal runs without a tor: start it with --attach")
+}
+func (nobody) Lost() <-chan struct{}                         { return never }
+func (nobody) Version() string                               { return "" }
+func (nobody) Want(context.Context, uint64, event.Set) error { return nil }
+func (nobody) EventNames() event.Set                         { return event.Set{} }

@@ -1,0 +1,78 @@
+package control
+
+import (
+	"errors"
+	"strings"
+
+	"torjournal/tor/event"
+)
+
+// noHistory is what a connection without the history privilege is told.
+const noHistory = `needs the history privilege: authenticate with torjournal's own cookie or password, or run torjournal with "history" on this listener`
+
+// setEvents replaces the connection's subscription (control-spec, section
+// 3.4). As in tor, one bad name refuses the whole command and leaves the old
+// subscription as it is.
+func (c *conn) setEvents(cmd command) error {
+	types, bad := c.eventTypes(cmd.args)
+	switch {
+	case bad != "":
+		return c.say(`552 Unrecognized event "%s"`, bad)
+	case types.Has(event.JOURNAL) && !c.history.Load():
+		return c.say("551 SETEVENTS JOURNAL %s", noHistory)
+	}
+	if err := c.want(types); err != nil {
+		return c.refusedEvents(err)
+	}
+	c.mu.Lock()
+	c.types = types
+	c.mu.Unlock()
+	return c.answer([]byte("250 OK\r\n"), func(o *outlet) {
+		o.ours = o.ours || types.Has(event.JOURNAL)
+		o.subscribe(types)
+	})
+}
+
+// eventTypes reads the names, or returns the first that nobody knows.
+func (c *conn) eventTypes(args string) (types event.Set, bad string) {
+	offered := c.srv.demand.EventNames()
+	var list []event.Type
+	for _, name := range fields(args) {
+		t := event.ParseType(name)
+		switch {
+		case t == "EXTENDED": // once asked for the long form, which is the only one now
+		case offered.Has(t) || t.Known(): // of a known one that is not offered the source is the judge
+			list = append(list, t)
+		default:
+			return event.Set{}, name
+		}
+	}
+	return event.NewSet(list...), ""
+}
+
+// want tells the demand, unless it never heard of this connection and need not.
+func (c *conn) want(types event.Set) error {
+	types = types.Minus(event.NewSet(event.JOURNAL))
+	if types.Empty() && !c.demands {
+		return nil
+	}
+	c.demands = true
+	return c.srv.demand.Want(c.ctx, c.id, types)
+}
+
+// refusedEvents passes on why a subscription failed.
+func (c *conn) refusedEvents(err error) error {
+	var refusal interface{ Reply() []byte }
+	if errors.As(err, &refusal) {
+		if text := refusal.Reply(); len(text) > 0 {
+			if !strings.HasSuffix(string(text), "\n") {
+				return c.say("%s", text)
+			}
+			return c.answer(text, nil)
+		}
+	}
+	if c.ctx.Err() != nil {
+		return c.ctx.Err()
+	}
+	return c.say("551 The events could not be subscribed to: %v", err)
+}
