@@ -209,7 +209,8 @@ func (n *Node) Close() error {
 }
 
 // WaitBootstrapped waits until tor says that it has bootstrapped, that is,
-// until a client has built a circuit.
+// until it has built a circuit. A relay builds none in a network of fewer than
+// 5 relays.
 func (n *Node) WaitBootstrapped(ctx context.Context) error {
 	return n.askUntil(ctx, "bootstrap", "GETINFO status/bootstrap-phase", func(reply string) error {
 		if !strings.Contains(reply, "PROGRESS=100 ") {

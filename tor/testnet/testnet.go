@@ -48,8 +48,10 @@ import (
 // Options says what network Start starts. The zero value is a baked network
 // of 3 exits and 1 client.
 type Options struct {
-	Exits   int // relays that exit to 127.0.0.0/8; 0 means 3
-	Middles int // relays that do not exit
+	// Exits exit to 127.0.0.0/8; 0 means 3. Middles do not exit. Onion services
+	// need 8 relays; relays build circuits of their own where there are 5.
+	Exits, Middles int
+
 	Clients int // 0 means 1
 
 	// Live runs a voting authority instead of writing a signed consensus.
@@ -84,6 +86,11 @@ type Options struct {
 // A relay is told apart by its keys, of which a bake makes this many. Twelve
 // are four more than onion services need, and cost a bake three seconds.
 const maxRelays = 12
+
+// A relay finds paths for circuits of its own among this many relays. Among
+// fewer it would try, and fail with a warning, four times a second for ever;
+// so there it builds none until it needs one.
+const enoughRelays = 5
 
 // A network whose start takes longer than this has failed. A live network
 // waits for votes, and a relay that misses one waits for the next.
@@ -222,7 +229,11 @@ func (n *Network) layOut(keys *bakery) error {
 		orPort: n.ports.take(), dirPort: n.ports.take(),
 	}
 	common := append(privateLines(auth), "TestingTorNetwork 1", "TestingEnableConnBwEvent 1", "TestingEnableCellStatsEvent 1")
-	relay := append(relayLines(resolv), n.opts.RelayTorrc...)
+	relay := relayLines(resolv)
+	if n.opts.Exits+n.opts.Middles < enoughRelays {
+		relay = append(relay, "__DisablePredictedCircuits 1")
+	}
+	relay = append(relay, n.opts.RelayTorrc...)
 	if n.opts.Live {
 		n.authority = n.newNode("auth0", keys.authority, auth.orPort, common, authorityLines(auth), relay)
 	}
