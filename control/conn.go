@@ -72,7 +72,7 @@ var (
 // serve runs the connection until it ends, and clears up behind it.
 func (c *conn) serve() {
 	unwatch := context.AfterFunc(c.ctx, func() { c.sock.Close() })
-	_ = c.sock.SetReadDeadline(time.Now().Add(authTime))
+	_ = c.sock.SetReadDeadline(time.Now().Add(c.srv.authTime))
 	go c.out.run()
 	err := c.converse()
 	if errors.Is(err, errBye) {

@@ -3,13 +3,14 @@ package control
 import (
 	"bytes"
 	"errors"
+	"io"
 	"strings"
 )
 
 // joiner is a Writer for tor's reply to its share of a GETINFO; it writes the
 // reply to the whole. It holds one line at a time.
 type joiner struct {
-	out   *changing
+	out   io.Writer
 	parts []part
 	err   error
 

@@ -27,7 +27,9 @@ type Options struct {
 	// default only those that used torjournal's own commands stay.
 	KeepOnLoss bool
 
-	now func() time.Time // tests; default time.Now
+	now      func() time.Time // tests; default time.Now
+	authTime time.Duration    // tests; default authTime
+	maxConns int              // tests; default maxConnections
 }
 
 // Server serves control connections. Its methods may be used from any
@@ -40,6 +42,8 @@ type Server struct {
 	log        *slog.Logger
 	keepOnLoss bool
 	now        func() time.Time
+	authTime   time.Duration
+	maxConns   int
 
 	stop     chan struct{} // closed by Shutdown: connections take their leave
 	incoming atomic.Int64  // bytes of unfinished commands, see maxIncoming
@@ -90,6 +94,8 @@ func NewServer(opt Options) *Server {
 		log:        opt.Logger,
 		keepOnLoss: opt.KeepOnLoss,
 		now:        opt.now,
+		authTime:   cmp.Or(opt.authTime, authTime),
+		maxConns:   cmp.Or(opt.maxConns, maxConnections),
 		stop:       make(chan struct{}),
 		conns:      make(map[uint64]*conn),
 		cookies:    make(map[string][]byte),
@@ -211,8 +217,8 @@ func (s *Server) admit(ctx context.Context, sock net.Conn, at net.Addr, acc *acc
 	c := newConn(ctx, s, sock, at, acc)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.conns) >= maxConnections || s.stopped {
-		s.log.Warn("refused a control connection: there are too many", "limit", maxConnections, "peer", peerName(sock))
+	if len(s.conns) >= s.maxConns || s.stopped {
+		s.log.Warn("refused a control connection: there are too many", "limit", s.maxConns, "peer", peerName(sock))
 		c.cancel()
 		sock.Close()
 		return nil

@@ -29,10 +29,11 @@ type stubTor struct {
 	ups    map[*stubUp]struct{} // open ones
 	opened int
 	wants  map[uint64]event.Set
-	refuse event.Type        // Want refuses it with tor's 552
-	early  []byte            // what an upstream says before it dies on a command "DIE"
-	began  chan struct{}     // if set: a Forward sends here before it answers
-	answer chan func() error // if set: ... and then waits for this
+	refuse event.Type    // Want refuses it with tor's 552
+	early  []byte        // what an upstream says before it dies on a command "DIE"
+	began  chan struct{} // if set: a Forward sends here before it answers ...
+	answer chan struct{} // ... and then waits for this
+	during func()        // if set: called between two pieces of a reply
 }
 
 func newStubTor() *stubTor {
@@ -129,16 +130,8 @@ func (u *stubUp) Close() error {
 func (u *stubUp) Forward(ctx context.Context, command []byte, w io.Writer) error {
 	if u.tor.began != nil {
 		u.tor.began <- struct{}{}
-		select {
-		case f := <-u.tor.answer:
-			if err := f(); err != nil {
-				return err
-			}
-		case <-u.done:
-		case <-ctx.Done():
-		}
-	}
-	if closed(u.done) {
+		<-u.tor.answer
+	} else if closed(u.done) {
 		return io.ErrUnexpectedEOF
 	}
 	if bytes.HasPrefix(command, []byte("DIE")) {
@@ -155,6 +148,9 @@ func (u *stubUp) Forward(ctx context.Context, command []byte, w io.Writer) error
 	for part := range slices.Chunk([]byte(f(string(command))), 7) { // in odd pieces
 		if _, err := w.Write(part); err != nil {
 			return err
+		}
+		if u.tor.during != nil {
+			u.tor.during()
 		}
 	}
 	return nil
@@ -224,6 +220,8 @@ type memory struct {
 	seq     uint64
 	waits   []settling
 	cursors map[*memCursor]struct{}
+	evicted uint64                // numbers up to here are gone
+	lost    map[event.Type]uint64 // told once, with the next chunk
 }
 
 type settling struct {
@@ -295,7 +293,7 @@ func (m *memory) Bounds(context.Context) (journal.Bounds, error) {
 	if len(m.recs) == 0 {
 		return journal.Bounds{}, nil
 	}
-	a, z := m.recs[0], m.recs[len(m.recs)-1]
+	a, z := m.recs[m.evicted], m.recs[len(m.recs)-1]
 	return journal.Bounds{First: a.Seq, Last: z.Seq, FirstTime: a.Time, LastTime: z.Time}, nil
 }
 
@@ -361,6 +359,11 @@ func (c *memCursor) Next(context.Context) (journal.Chunk, error) {
 	defer c.m.mu.Unlock()
 	var chunk journal.Chunk
 	end := uint64(len(c.m.recs))
+	if c.next <= c.m.evicted {
+		chunk.Gap = &journal.Gap{From: c.next, To: c.m.evicted}
+		c.next = c.m.evicted + 1
+	}
+	chunk.Lost, c.m.lost = c.m.lost, nil
 	chunk.Behind = c.next+c.m.window <= end
 	for ; c.next <= end && len(chunk.Records) < 3; c.next++ {
 		if r := c.m.recs[c.next-1]; c.types.Has(r.Type) {

@@ -19,17 +19,26 @@ const patience = 10 * time.Second
 
 // rig is a server with a stub tor and a listener.
 type rig struct {
-	t   *testing.T
+	t   testing.TB
 	tor *stubTor
 	log *memory
 	srv *Server
 	ln  net.Listener
 }
 
-// newRig starts a server on a Unix socket or, if tcp is set, on loopback.
-func newRig(t *testing.T, a Access, tune ...func(*Options)) *rig {
+// newRig starts a server on loopback.
+func newRig(t testing.TB, a Access, tune ...func(*Options)) *rig {
 	t.Helper()
-	r := &rig{t: t, tor: newStubTor(), log: newMemory()}
+	ln, err := Listen(t.Context(), "127.0.0.1:0", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newRigOn(t, ln, a, tune...)
+}
+
+func newRigOn(t testing.TB, ln net.Listener, a Access, tune ...func(*Options)) *rig {
+	t.Helper()
+	r := &rig{t: t, tor: newStubTor(), log: newMemory(), ln: ln}
 	opt := Options{Backend: r.tor, Demand: r.tor}
 	for _, f := range tune {
 		f(&opt)
@@ -37,10 +46,6 @@ func newRig(t *testing.T, a Access, tune ...func(*Options)) *rig {
 	r.srv = NewServer(opt)
 	if opt.Journal == nil {
 		r.srv.records = r.log
-	}
-	var err error
-	if r.ln, err = Listen(t.Context(), "127.0.0.1:0", ""); err != nil {
-		t.Fatal(err)
 	}
 	served := make(chan error, 1)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -64,6 +69,9 @@ func newRig(t *testing.T, a Access, tune ...func(*Options)) *rig {
 		if n := r.tor.open(); n != 0 {
 			t.Errorf("%d upstream connections are left", n)
 		}
+		if n := len(r.tor.wants); n != 0 {
+			t.Errorf("%d connections still want events", n)
+		}
 		if n := r.srv.incoming.Load(); n != 0 {
 			t.Errorf("%d bytes of commands are still accounted for", n)
 		}
@@ -73,7 +81,7 @@ func newRig(t *testing.T, a Access, tune ...func(*Options)) *rig {
 
 // peer is the controller's end of a connection.
 type peer struct {
-	t    *testing.T
+	t    testing.TB
 	sock net.Conn
 	in   *bufio.Reader
 }

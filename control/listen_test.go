@@ -1,0 +1,104 @@
+package control
+
+import (
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestListenUnix(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "control")
+	g, err := user.LookupGroupId(strconv.Itoa(os.Getgid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := Listen(t.Context(), "unix:"+path, g.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != socketMode {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if _, err := Listen(t.Context(), "unix:"+path, ""); err == nil || !strings.Contains(err.Error(), "answers on") {
+		t.Errorf("a second listener: %v", err)
+	}
+
+	// A server that was killed leaves its socket file behind.
+	ln.(*net.UnixListener).SetUnlinkOnClose(false)
+	ln.Close()
+	if _, err := os.Stat(path); err != nil {
+		t.Fatal(err)
+	}
+	ln, err = Listen(t.Context(), "unix:"+path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the socket file is still there")
+	}
+}
+
+func TestListenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	busy, err := Listen(t.Context(), "127.0.0.1:0", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	tests := []struct{ address, group, want string }{
+		{busy.Addr().String(), "", "choose another"},
+		{"unix:" + file, "", "no socket"},
+		{"unix:" + filepath.Join(dir, "none", "x"), "", "no such file"},
+		{"unix:" + filepath.Join(dir, "x"), "no-such-group", "no-such-group"},
+		{"127.0.0.1:0", "daemon", "Unix socket"},
+		{"localhost", "", "HOST:PORT"},
+		{"", "", "HOST:PORT"},
+		{"127.0.0.1:99999", "", "99999"},
+	}
+	for _, tt := range tests {
+		ln, err := Listen(t.Context(), tt.address, tt.group)
+		if err == nil {
+			ln.Close()
+			t.Errorf("%s: opened", tt.address)
+		} else if !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v; want %q", tt.address, err, tt.want)
+		}
+	}
+	if b, _ := os.ReadFile(file); string(b) != "precious" {
+		t.Error("the file was touched")
+	}
+}
+
+func TestListenPort(t *testing.T) {
+	ln, err := Listen(t.Context(), "0", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if a := ln.Addr().(*net.TCPAddr); !a.IP.IsLoopback() || a.Port == 0 {
+		t.Errorf("listens on %v", a)
+	}
+}
+
+// TestUnixConversation: a Unix socket is served as TCP is.
+func TestUnixConversation(t *testing.T) {
+	ln, err := Listen(t.Context(), "unix:"+filepath.Join(t.TempDir(), "s"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRigOn(t, ln, Access{NoAuth: true})
+	p := r.login()
+	p.send("GETINFO version\r\nQUIT\r\n")
+	p.expect("250-version=0.4.9.11", "250 OK", "250 closing connection")
+	p.closed()
+}
