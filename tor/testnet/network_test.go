@@ -61,14 +61,17 @@ func TestNothingLeaves(t *testing.T) {
 		_, err := n.Client(0).Fetch(ctx, n.URL("192.0.2.1", "/"), "")
 		fetched <- err
 	}()
+	refused := false
 	for line := range events {
 		if strings.Contains(line, " SUCCEEDED ") {
 			t.Errorf("a stream left the machine: %s", line)
+		}
+		if refused = strings.Contains(line, "REMOTE_REASON=EXITPOLICY"); refused {
 			break
 		}
-		if strings.Contains(line, "REMOTE_REASON=EXITPOLICY") {
-			break
-		}
+	}
+	if !refused {
+		t.Error("no exit refused the stream")
 	}
 	cancel()
 	if err := <-fetched; err == nil {

@@ -13,8 +13,9 @@ import (
 // Two ties end it with us, however we end. It holds one end of a socket as
 // its owning controller (the option __OwningControllerFD), so it exits when
 // the kernel closes our end. And on Linux it is killed when the thread that
-// started it ends, which also reaches a process that is stopped; a goroutine
-// keeps that thread for as long as the process lives.
+// started it ends, which also reaches one that hangs; a goroutine keeps that
+// thread for as long as the process lives. (One that is paused would be woken
+// by the kernel, for its process group has become an orphan.)
 type process struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed by the thread's goroutine when the process has been waited for

@@ -5,5 +5,5 @@ package testnet
 import "syscall"
 
 // setDeathSignal does nothing: elsewhere the owning controller alone ends a
-// tor, so one that is paused stays.
+// tor.
 func setDeathSignal(*syscall.SysProcAttr) {}
