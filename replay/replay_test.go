@@ -245,7 +245,7 @@ func TestPlayWhileBatchesChange(t *testing.T) {
 	tp := newTape(100, 2)
 	tp.onFetch = func(tp *tape, call int) {
 		if call == 10 {
-			tp.seal(60)
+			tp.seal(100)
 		}
 	}
 	if got := play(t, tp, Options{}); got != numbers(1, 100, 1) {
@@ -254,7 +254,7 @@ func TestPlayWhileBatchesChange(t *testing.T) {
 	tp = newTape(100, 2)
 	tp.onFetch = func(tp *tape, call int) {
 		if call == 10 {
-			tp.seal(60)
+			tp.seal(100)
 		}
 	}
 	if got := play(t, tp, Options{Reverse: true}); got != numbers(100, 1, -1) {
