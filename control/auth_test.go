@@ -103,8 +103,8 @@ func TestSafeCookieWithRereadFile(t *testing.T) {
 		}
 		p := r.dial()
 		answer := p.challenge([]byte(cookie), []byte("nonce"))
-		p.send("AUTHENTICATE " + answer + "\r\n")
-		p.expect("250 OK")
+		p.send("AUTHENTICATE " + answer + "\r\nREPLAY\r\n")
+		p.expect("250 OK", "551 REPLAY "+noHistory) // it is tor's cookie
 
 		again := r.dial() // the answer is worth nothing to another connection
 		again.challenge([]byte(cookie), []byte("nonce"))

@@ -85,6 +85,20 @@ func TestSetEventsBetweenEvents(t *testing.T) {
 	p.expect("650 BW 1 1", "250 OK", "650 CIRC 2 BUILT")
 }
 
+// TestNothingAfterQuit: the answer to QUIT is the last line.
+func TestNothingAfterQuit(t *testing.T) {
+	r := newRig(t, Access{NoAuth: true})
+	p := r.subscriber("BW")
+	r.log.holdCommits(true)
+	r.log.arrive(time.Now().Add(-time.Second), "650 BW 1 1")
+	r.log.arrive(time.Now().Add(time.Hour), "650 BW 2 2", "650 BW 3 3")
+	p.send("QUIT\r\n")
+	until(t, "the reply to wait", r.log.waiting)
+	r.log.publish()
+	p.expect("650 BW 1 1", "250 closing connection")
+	p.closed()
+}
+
 // TestSlowDiskLeavesControl: a reply does not wait for ever.
 func TestSlowDiskLeavesControl(t *testing.T) {
 	if testing.Short() {
@@ -112,6 +126,9 @@ func TestReplyDuringReplay(t *testing.T) {
 	r.log.arrive(time.Now().Add(-time.Second), "650 BW 3 3")
 	p.send("GETINFO version\r\n") // at once, though the next event is two hours away
 	p.expect("250-version=0.4.9.11", "250 OK")
+	if r.log.waiting() {
+		t.Error("the reply waited for a commit")
+	}
 	if info := r.srv.Connections(); len(info) != 1 || !info[0].Replaying {
 		t.Errorf("status says %+v", info)
 	}
@@ -169,6 +186,11 @@ func TestReplaySince(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.expect("250 OK", "650 BW 1 1", "650 BW 3 3", "650 JOURNAL CAUGHT_UP SEQ=3")
+	err = c.answer(nil, func(o *outlet) { o.rewind(&replay{last: 2, now: time.Now}, 1) }) // the third came in between
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.expect("650 BW 1 1", "650 BW 2 2", "650 JOURNAL CAUGHT_UP SEQ=2", "650 BW 3 3")
 	r.log.arrive(old, "650 BW 4 4")
 	p.expect("650 BW 4 4") // live: the time does not matter any more
 }
