@@ -1,0 +1,183 @@
+package query
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"torjournal/journal"
+	"torjournal/tor/event"
+)
+
+// maxSteps bounds the rows of one answer, also where a clock that began in
+// 1970 stretches the range: a step with data costs 100 bytes, so 100 MB.
+const maxSteps = 1_000_000
+
+// Bandwidth is one row: what a step of time carried, by tor's BW events, of
+// which there is one a second. A step without any is missing, not idle: its
+// Seconds is 0 and it has no numbers.
+type Bandwidth struct {
+	Time         Stamp   `json:"time"`                    // beginning of the step, a multiple of its length since 1970
+	StepS        int64   `json:"step_s"`                  // length of the step, in seconds
+	Seconds      int64   `json:"seconds"`                 // BW events in it: the seconds that are known
+	ReadBytes    *uint64 `json:"read_bytes,omitempty"`    // sum of them
+	WrittenBytes *uint64 `json:"written_bytes,omitempty"` // likewise
+	PeakRead     *uint64 `json:"peak_read,omitempty"`     // most bytes in one of the seconds
+	PeakWritten  *uint64 `json:"peak_written,omitempty"`  // likewise
+}
+
+// Bandwidths calls emit for every step from the first to the last record of
+// r, of whatever type, in the order of time, and returns what was evicted
+// while it read. step is whole seconds, at least one. A record counts to the
+// step of its own time; the outermost steps count what lies inside r only. An
+// error of emit ends it and is returned as it is.
+func Bandwidths(ctx context.Context, rd journal.Reader, r journal.Range, step time.Duration, emit func(*Bandwidth) error) ([]journal.Gap, error) {
+	return bandwidths(ctx, stored{rd}, r, step, emit)
+}
+
+func bandwidths(ctx context.Context, src source, r journal.Range, step time.Duration, emit func(*Bandwidth) error) ([]journal.Gap, error) {
+	if step < time.Second || step%time.Second != 0 {
+		return nil, fmt.Errorf("query: a step of %v: write whole seconds, at least 1s, for example 5m", step)
+	}
+	w := &bandwidthWalk{walker: walker{src: src}, step: int64(step / time.Second), steps: map[int64]*stepSum{}}
+	ok, err := w.read(ctx, r)
+	if !ok || err != nil {
+		return w.gaps, err
+	}
+	return w.gaps, w.rows(emit)
+}
+
+// bandwidthWalk sums BW events by step. Records need not come in the order
+// of their times: wall clocks may be put back.
+type bandwidthWalk struct {
+	walker
+	step  int64 // seconds
+	steps map[int64]*stepSum
+
+	first, last int64 // numbers of the outermost steps with records
+}
+
+type stepSum struct {
+	seconds               int64
+	read, written         uint64
+	peakRead, peakWritten uint64
+}
+
+// read sums the range; ok is false if no record lies in it.
+func (w *bandwidthWalk) read(ctx context.Context, r journal.Range) (ok bool, err error) {
+	_, r.To, ok, err = w.bounds(ctx, r.To)
+	if !ok || err != nil {
+		return false, err
+	}
+	r.Types = event.Set{}
+	w.first, w.last = math.MaxInt64, math.MinInt64
+	if ok, err := w.ends(ctx, r); !ok || err != nil {
+		return false, err
+	}
+	r.Types = event.NewSet(event.BW)
+	for rec, err := range w.records(ctx, r) {
+		if err != nil {
+			return false, err
+		}
+		w.add(&rec)
+		if len(w.steps) > maxSteps {
+			break // rows refuses it
+		}
+	}
+	return true, nil
+}
+
+// ends finds the first and the last record of the range without reading what
+// lies between.
+func (w *bandwidthWalk) ends(ctx context.Context, r journal.Range) (ok bool, err error) {
+	first, ok, err := w.firstOf(ctx, r)
+	if !ok || err != nil {
+		return false, err
+	}
+	w.note(first.Time)
+	end, err := w.end(ctx, r, first.Seq)
+	if err != nil {
+		return false, err
+	}
+	last, ok, err := w.firstOf(ctx, journal.Range{From: end, To: end})
+	if ok && r.Match(&last) {
+		w.note(last.Time)
+	}
+	return true, err
+}
+
+// end returns the number of the range's last record, from being its first.
+// It precedes the first record that is past Until or of a later session, and
+// else is the newest. Where the clock was put back records of the range may
+// follow that number; those that are BW are noted as they are added.
+func (w *bandwidthWalk) end(ctx context.Context, r journal.Range, from uint64) (uint64, error) {
+	end := r.To
+	if r.Session != 0 {
+		sessions, err := w.sessions(ctx)
+		if err != nil {
+			return 0, err
+		}
+		later := slices.IndexFunc(sessions, func(s journal.Session) bool { return s.ID > r.Session })
+		if later >= 0 {
+			end = min(end, sessions[later].First-1)
+		}
+	}
+	if r.Until.IsZero() {
+		return end, nil
+	}
+	past, ok, err := w.firstOf(ctx, journal.Range{From: from, To: end, Since: r.Until})
+	if ok {
+		end = past.Seq - 1
+	}
+	return end, err
+}
+
+// note stretches the answer to the step of t and returns its number.
+func (w *bandwidthWalk) note(t time.Time) int64 {
+	n := t.Unix() / w.step
+	if t.Unix()%w.step < 0 {
+		n--
+	}
+	w.first, w.last = min(w.first, n), max(w.last, n)
+	return n
+}
+
+func (w *bandwidthWalk) add(rec *journal.Record) {
+	parsed, err := event.Parse(rec.Wire)
+	bw, ok := parsed.(*event.Bandwidth)
+	if err != nil || !ok {
+		return // a line that cannot be read is a second that is not known
+	}
+	n := w.note(rec.Time)
+	sum := w.steps[n]
+	if sum == nil {
+		sum = &stepSum{}
+		w.steps[n] = sum
+	}
+	sum.seconds++
+	sum.read += bw.Read
+	sum.written += bw.Written
+	sum.peakRead = max(sum.peakRead, bw.Read)
+	sum.peakWritten = max(sum.peakWritten, bw.Written)
+}
+
+// rows emits every step, those without a sum too.
+func (w *bandwidthWalk) rows(emit func(*Bandwidth) error) error {
+	if count := uint64(w.last-w.first) + 1; count > maxSteps {
+		return fmt.Errorf("query: %d steps of %ds lie between the first and the last record, at most %d are given: narrow the range or take longer steps", count, w.step, maxSteps)
+	}
+	for n := w.first; n <= w.last; n++ {
+		row := &Bandwidth{Time: Stamp{time.Unix(n*w.step, 0)}, StepS: w.step}
+		if sum := w.steps[n]; sum != nil {
+			row.Seconds = sum.seconds
+			row.ReadBytes, row.WrittenBytes = &sum.read, &sum.written
+			row.PeakRead, row.PeakWritten = &sum.peakRead, &sum.peakWritten
+		}
+		if err := emit(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}

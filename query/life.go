@@ -1,0 +1,197 @@
+package query
+
+import (
+	"strings"
+	"time"
+
+	"torjournal/tor/event"
+)
+
+// Status words of CIRC events (control-spec 4.1.1) that change what is known;
+// GUARD_WAIT does not.
+const (
+	statusLaunched = "LAUNCHED"
+	statusExtended = "EXTENDED"
+	statusBuilt    = "BUILT"
+	statusFailed   = "FAILED"
+	statusClosed   = "CLOSED"
+)
+
+// timedOut is the reason of circuits that tor gives up but goes on building,
+// to learn how long it takes (path-spec 2.4).
+const timedOut = "TIMEOUT"
+
+// life is the state machine of one circuit. It takes CIRC, CIRC_MINOR and
+// CIRC_BW events in the order of the record, from any point of the circuit's
+// life on, and entries of a snapshot, which may say what events said already.
+//
+//	LAUNCHED ─▶ EXTENDED ─▶ BUILT ─▶ CLOSED   the usual life
+//	     EXTENDED ─▶ FAILED                   the usual failure
+//	     FAILED (TIMEOUT) ─▶ EXTENDED ─▶ BUILT ─▶ CLOSED
+//	                                          given up, but measured on
+//	     BUILT ─▶ EXTENDED ─▶ BUILT | FAILED  cannibalized: extended to serve something else
+//
+// It is not a table of allowed steps: events may be missing anywhere, and
+// what comes is believed. Words and hops are shared between lives: a journal
+// has few of them, often.
+type life struct {
+	session uint64
+	id      string
+
+	named       bool      // a CIRC event or a snapshot named it: it is a row
+	seen        time.Time // arrival of the first record that names it
+	launched    time.Time // arrival of LAUNCHED
+	created     time.Time // earliest TIME_CREATED that tor told; a cannibalized circuit has two
+	built       time.Time // arrival of the first BUILT
+	closed      time.Time // arrival of the end
+	lostBy      time.Time // when it was gone without an end
+	everBuilt   bool      // by BUILT or by a snapshot
+	builtBefore bool      // it was BUILT before the record, so no BUILT to come is the first
+	failed      bool      // FAILED came, whatever followed
+	inside      bool      // a record that names it lies in the range
+	awaited     bool      // the walk counts it among those whose end is to come
+
+	status, purpose, hsState, buildFlags string
+	reason, remoteReason                 string
+	path                                 []string
+	streams, read, written               uint64
+}
+
+// ended reports whether the last thing said of it is its end.
+func (l *life) ended() bool { return !l.closed.IsZero() }
+
+// lost reports whether it is gone without an end.
+func (l *life) lost() bool { return !l.lostBy.IsZero() }
+
+// over reports whether its end is final.
+func (l *life) over() bool {
+	return l.ended() && (l.status == statusClosed || l.reason != timedOut)
+}
+
+// begun is the earliest time at which it is known to have lived.
+func (l *life) begun() time.Time {
+	if !l.launched.IsZero() {
+		return l.launched
+	}
+	if !l.created.IsZero() && l.created.Before(l.seen) {
+		return l.created
+	}
+	return l.seen
+}
+
+// outcome judges; see the constants.
+func (l *life) outcome() string {
+	switch {
+	case l.failed:
+		return Failed
+	case l.ended() && l.everBuilt:
+		return Built
+	case l.ended():
+		return Closed
+	case l.lost():
+		return Lost
+	case l.everBuilt:
+		return Open
+	}
+	return Building
+}
+
+// circ takes a CIRC event that arrived at t.
+func (l *life) circ(ev *event.Circuit, t time.Time, words intern) {
+	l.named = true
+	l.lostBy, l.closed = time.Time{}, time.Time{}
+	l.describe(ev.Path, ev.BuildFlags, ev.Purpose, ev.HSState, words)
+	l.age(ev.TimeCreated)
+	switch ev.Status {
+	case statusLaunched:
+		if l.launched.IsZero() {
+			l.launched = t
+		}
+	case statusExtended:
+		l.builtBefore = l.builtBefore || l.everBuilt && l.built.IsZero()
+	case statusBuilt:
+		if l.everBuilt = true; l.built.IsZero() && !l.builtBefore {
+			l.built = t
+		}
+	case statusFailed, statusClosed:
+		l.closed = t
+		if !l.failed {
+			l.reason, l.remoteReason = words.word(ev.Reason), words.word(ev.RemoteReason)
+		}
+		l.failed = l.failed || ev.Status == statusFailed
+	}
+	l.status = words.word(ev.Status)
+}
+
+// standing takes an entry of a snapshot's circuit-status, which arrived at t.
+// A circuit whose end is recorded stays ended: tor may tell the end before it
+// forgets the circuit.
+func (l *life) standing(ev *event.Circuit, words intern) {
+	l.named = true
+	l.age(ev.TimeCreated)
+	if l.ended() {
+		return
+	}
+	l.lostBy = time.Time{}
+	l.describe(ev.Path, ev.BuildFlags, ev.Purpose, ev.HSState, words)
+	l.everBuilt = l.everBuilt || ev.Status == statusBuilt
+	l.status = words.word(ev.Status)
+}
+
+// minor takes a CIRC_MINOR event.
+func (l *life) minor(ev *event.CircuitMinor, words intern) {
+	l.describe(ev.Path, ev.BuildFlags, ev.Purpose, ev.HSState, words)
+	l.age(ev.OldTimeCreated)
+	l.age(ev.TimeCreated)
+}
+
+// age takes a TIME_CREATED.
+func (l *life) age(timeCreated string) {
+	t, err := event.ParseTime(timeCreated)
+	if err == nil && (l.created.IsZero() || t.Before(l.created)) {
+		l.created = t
+	}
+}
+
+// describe takes what an event says of the circuit; what it leaves out stays.
+func (l *life) describe(path event.Path, flags, purpose, hsState string, words intern) {
+	if path != "" {
+		l.hops(string(path), words)
+	}
+	if flags != "" {
+		l.buildFlags = words.word(flags)
+	}
+	if purpose != "" {
+		l.purpose = words.word(purpose)
+	}
+	if hsState != "" {
+		l.hsState = words.word(hsState)
+	}
+}
+
+// hops sets the path, sharing what an earlier event said of it already.
+func (l *life) hops(path string, words intern) {
+	n := 0
+	for hop := range strings.SplitSeq(path, ",") {
+		if n < len(l.path) && l.path[n] == hop {
+			n++
+			continue
+		}
+		l.path = append(l.path[:n:n], words.word(hop))
+		n++
+	}
+	l.path = l.path[:n]
+}
+
+// intern holds one copy of each word that rows bear, so that neither a row
+// nor the line it came from is kept once for every circuit.
+type intern map[string]string
+
+func (in intern) word(s string) string {
+	w, ok := in[s]
+	if !ok {
+		w = strings.Clone(s)
+		in[w] = w
+	}
+	return w
+}

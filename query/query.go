@@ -1,0 +1,112 @@
+// Package query answers questions about the past from a journal's records:
+// which circuits there were and what became of them, how much was carried
+// when. One file per question.
+//
+// An answer is a stream of rows. Rows have the stable names of torjournal's
+// JSON, a time is RFC 3339 in UTC to the microsecond, and what is unknown is
+// absent, never zero. The same records give the same rows in the same order,
+// however they lie in batches. An answer speaks of the journal as it was when
+// the question was asked.
+//
+// A circuit is told apart by session and ID: another life of the source uses
+// the same IDs again. Records that the ring evicted while an answer was
+// computed are returned as gaps beside it: the rows are then right but for
+// what those records said.
+//
+// It does not print rows, choose time zones or read files; it judges what the
+// events say, but keeps nothing.
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"torjournal/journal"
+)
+
+// Stamp is a time as rows have it: in JSON RFC 3339, UTC, always with six
+// decimals, so that equal lengths sort as text. The zero Stamp is unknown.
+type Stamp struct{ time.Time }
+
+const stampFormat = `"2006-01-02T15:04:05.000000Z"`
+
+// MarshalJSON gives the form described at Stamp.
+func (s Stamp) MarshalJSON() ([]byte, error) {
+	return s.UTC().AppendFormat(nil, stampFormat), nil
+}
+
+// source is what answers need of a journal.Reader.
+type source interface {
+	Records(ctx context.Context, r journal.Range) iter.Seq2[journal.Record, error] // as journal.Records
+	Bounds(ctx context.Context) (journal.Bounds, error)
+	Sessions(ctx context.Context) ([]journal.Session, error)
+}
+
+// stored is the source that reads and decodes what is stored.
+type stored struct{ journal.Reader }
+
+func (s stored) Records(ctx context.Context, r journal.Range) iter.Seq2[journal.Record, error] {
+	return journal.Records(ctx, s.Reader, r)
+}
+
+// walker reads records and keeps account of what is missing.
+type walker struct {
+	src  source
+	gaps []journal.Gap // what was evicted before it was read, in order
+}
+
+// records yields the records of r. Gaps are no errors here: they are kept.
+func (w *walker) records(ctx context.Context, r journal.Range) iter.Seq2[journal.Record, error] {
+	return func(yield func(journal.Record, error) bool) {
+		for rec, err := range w.src.Records(ctx, r) {
+			var gap *journal.Gap
+			switch {
+			case errors.As(err, &gap):
+				w.gaps = append(w.gaps, *gap)
+				continue
+			case err != nil:
+				yield(rec, fmt.Errorf("query: %w", err))
+				return
+			case ctx.Err() != nil:
+				yield(rec, ctx.Err())
+				return
+			}
+			if !yield(rec, nil) {
+				return
+			}
+		}
+	}
+}
+
+// firstOf returns the first record of r.
+func (w *walker) firstOf(ctx context.Context, r journal.Range) (rec journal.Record, ok bool, err error) {
+	for rec, err := range w.records(ctx, r) {
+		return rec, err == nil, err
+	}
+	return rec, false, nil
+}
+
+// bounds returns the first and the last number that there are now, the last
+// bounded by to unless that is 0. ok is false if there are none.
+func (w *walker) bounds(ctx context.Context, to uint64) (first, last uint64, ok bool, err error) {
+	b, err := w.src.Bounds(ctx)
+	if err != nil {
+		return 0, 0, false, fmt.Errorf("query: %w", err)
+	}
+	if last = b.Last; to != 0 {
+		last = min(to, last)
+	}
+	return b.First, last, last > 0 && b.First <= last, nil
+}
+
+// sessions returns the sessions of the journal, in order.
+func (w *walker) sessions(ctx context.Context) ([]journal.Session, error) {
+	s, err := w.src.Sessions(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("query: %w", err)
+	}
+	return s, nil
+}
