@@ -13,9 +13,9 @@ import (
 	"torjournal/tor/event"
 )
 
-// step writes the next records, at most one chunk of them, and none that
-// arrived after by (zero: no limit). It reports whether it found nothing more
-// to write under that limit.
+// step writes the next records, at most one chunk of them and not much more
+// than stepBytes, and none that arrived after by (zero: no limit). It reports
+// whether it found nothing more to write under that limit.
 func (o *outlet) step(ctx context.Context, by time.Time) (done bool, err error) {
 	if len(o.held) == 0 {
 		if err := o.fetch(ctx); err != nil {
@@ -25,7 +25,7 @@ func (o *outlet) step(ctx context.Context, by time.Time) (done bool, err error) 
 			return true, o.w.flush()
 		}
 	}
-	n := o.write(by)
+	n, blocked := o.write(by)
 	o.held = o.held[n:]
 	if len(o.held) == 0 {
 		o.held = nil
@@ -34,7 +34,7 @@ func (o *outlet) step(ctx context.Context, by time.Time) (done bool, err error) 
 	if o.life == nil && n > 0 {
 		o.bind()
 	}
-	return len(o.held) > 0, o.w.flush()
+	return blocked, o.w.flush()
 }
 
 // fetch takes the next chunk from the cursor or the replay.
@@ -67,17 +67,20 @@ func (o *outlet) fetch(ctx context.Context) error {
 	return nil
 }
 
-// write puts the held records that may go now into the writer and returns
-// how many those were.
-func (o *outlet) write(by time.Time) int {
-	for i := range o.held {
+// write puts held records into the writer, returns how many those were and
+// whether the next one may not go now.
+func (o *outlet) write(by time.Time) (n int, blocked bool) {
+	for i, bytes := 0, 0; i < len(o.held); i++ {
 		r := &o.held[i]
+		if bytes += len(r.Wire); bytes > stepBytes && i > 0 {
+			return i, false
+		}
 		if !by.IsZero() && r.Time.After(by) {
-			return i
+			return i, true
 		}
 		if o.past != nil {
 			if o.past.pause(o.held[i:]) > 0 {
-				return i
+				return i, true
 			}
 			if o.past.endsBefore(r, o.behind) {
 				o.announce()
@@ -90,7 +93,7 @@ func (o *outlet) write(by time.Time) int {
 		}
 		o.w.write(r.Wire)
 	}
-	return len(o.held)
+	return len(o.held), false
 }
 
 // subscribe makes the cursor select types from here on.

@@ -38,6 +38,10 @@ const (
 	// written to holds one, 2048 × 16 KiB = 32 MiB if every reader stalls.
 	writeBuffer = 16 << 10
 
+	// stepBytes is about how many bytes of events go out before a reply that
+	// waits gets its turn. A chunk from the file may have megabytes.
+	stepBytes = 256 << 10
+
 	// maxReplyLine bounds one line of a reply that must be looked into (a
 	// GETINFO that mixes our keys with tor's), in bytes. Tor's longest
 	// single-line answers (config-text is multi-line) stay under 64 KiB.

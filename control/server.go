@@ -54,6 +54,7 @@ type Server struct {
 	lastID  uint64            // of the newest connection
 	cookies map[string][]byte // own cookies by path
 	stopped bool              // stop is closed
+	crowded bool              // a connection was refused since the last one was let in
 }
 
 // recorder is what the server uses of a *journal.Journal.
@@ -218,11 +219,16 @@ func (s *Server) admit(ctx context.Context, sock net.Conn, at net.Addr, acc *acc
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.conns) >= s.maxConns || s.stopped {
-		s.log.Warn("refused a control connection: there are too many", "limit", s.maxConns, "peer", peerName(sock))
+		if !s.crowded && !s.stopped {
+			s.log.Warn("control connections are refused: there are too many; see torjournal status for whose they are",
+				"limit", s.maxConns, "peer", peerName(sock))
+			s.crowded = true
+		}
 		c.cancel()
 		sock.Close()
 		return nil
 	}
+	s.crowded = false
 	s.lastID++
 	c.id = s.lastID
 	s.conns[c.id] = c
