@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -100,23 +101,11 @@ func oddity(e Event) string {
 	if _, unknown := e.(*Unknown); unknown {
 		return "not parsed"
 	}
-	if r := restOf(e); r != nil {
-		switch {
-		case r.Extra != "":
-			return "unknown words " + string(r.Extra)
-		case r.layout != nil:
-			return "not in canonical form"
-		}
+	if c, ok := e.(interface{ self() *form }); ok && c.self().layout != nil {
+		return "not in canonical form"
+	}
+	if extra := reflect.ValueOf(e).Elem().FieldByName("Extra"); extra.IsValid() && extra.String() != "" {
+		return "unknown words " + extra.String()
 	}
 	return ""
 }
-
-// restOf returns the Rest of e's struct, nil if it has none.
-func restOf(e Event) *Rest {
-	if c, ok := e.(interface{ self() *Rest }); ok {
-		return c.self()
-	}
-	return nil
-}
-
-func (r *Rest) self() *Rest { return r }

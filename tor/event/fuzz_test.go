@@ -1,18 +1,130 @@
 package event
 
-import "testing"
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
 
 // FuzzParse: nothing that Parse takes is lost, and nothing makes it panic.
 func FuzzParse(f *testing.F) {
-	f.Add([]byte("650 BW 1 2\r\n"))
-	f.Add([]byte("650 CIRC 5 BUILT $AB~c PURPOSE=GENERAL FOO=1 REASON=X SOCKS_USERNAME=\"a\\'\\303\"\r\n"))
-	f.Fuzz(func(t *testing.T, wire []byte) {
-		e, err := Parse(wire)
-		if err != nil {
-			return
+	for _, h := range handmade {
+		f.Add([]byte(h.wire))
+	}
+	for _, o := range odd {
+		f.Add([]byte(o.wire))
+	}
+	seen := map[string]bool{}
+	files, _ := filepath.Glob(sampleDir + "/*.jsonl")
+	for _, path := range files {
+		records(f, path, func(rec record) {
+			if s := shape(rec.Raw); !seen[s] {
+				seen[s] = true
+				f.Add([]byte(rec.Raw))
+			}
+		})
+	}
+	f.Fuzz(lossless)
+}
+
+func lossless(t *testing.T, wire []byte) {
+	e, err := Parse(wire)
+	if err != nil {
+		return
+	}
+	if got := string(e.Format()); got != string(wire) {
+		t.Fatalf("%T %+v\n got %q\nwant %q", e, e, got, wire)
+	}
+	if e.Type() != TypeOf(wire) {
+		t.Fatalf("type %q, TypeOf says %q: %q", e.Type(), TypeOf(wire), wire)
+	}
+	if k, ok := e.(*Status); ok {
+		for key, value := range k.Arguments.All() {
+			_, _ = key, value
 		}
-		if got := string(e.Format()); got != string(wire) {
-			t.Fatalf("%T %+v\n got %q\nwant %q", e, e, got, wire)
+	}
+}
+
+// vocabulary is what FuzzWords makes lines of: names, keywords and the
+// characters where grammars break.
+var vocabulary = strings.Fields(`
+	CIRC CIRC_MINOR STREAM ORCONN BW STREAM_BW CIRC_BW CONN_BW CELL_STATS ADDRMAP STATUS_CLIENT GUARD HS_DESC
+	BUILDTIMEOUT_SET CLIENTS_SEEN PT_LOG PT_STATUS NEWDESC SIGNAL TRANSPORT_LAUNCHED JOURNAL NOTICE DESCCHANGED
+	PURPOSE= BUILD_FLAGS= REASON= REMOTE_REASON= SOCKS_USERNAME= SOCKS_PASSWORD= TIME_CREATED= CONFLUX_RTT= OLD_PURPOSE=
+	NYM_EPOCH= SESSION_GROUP= ISO_FIELDS= ID= NCIRCS= READ= WRITTEN= CWND= SS= InboundConn= error= EXPIRES= CACHED=
+	ALPHA= XM= TimeStarted= IPVersions= PT= MESSAGE= TRANSPORT= HSDIR_INDEX= NEW= = 0 1 007 -4 0.800000 1e3 nan
+	$A~a,$B "" "a" "a\"b" "it's" "it\'s" " \ \" a\nb \351 é word KEY
+`)
+
+// FuzzWords: as FuzzParse, over lines made of words that mean something. Two
+// bits of each byte say what goes before the word: nothing, one blank or two.
+func FuzzWords(f *testing.F) {
+	f.Add([]byte{64, 65, 66, 67})
+	for i := range vocabulary {
+		f.Add([]byte{byte(i % 23), 1, 64, 1, 64, 1, byte(i), 0, 86, 1, byte(i), 0, 90, 1, 26, 0, 70, 2, 3})
+	}
+	f.Fuzz(func(t *testing.T, choices []byte) {
+		wire := []byte("650 ")
+		for i, c := range choices {
+			if i%2 == 0 {
+				wire = append(wire, vocabulary[int(c)%len(vocabulary)]...)
+			} else if c > 0 {
+				wire = append(wire, "  "[:1+c%8/7]...)
+			}
 		}
+		lossless(t, append(wire, '\r', '\n'))
+	})
+}
+
+// FuzzHandmade: an event whose fields hold anything is one reply of its type.
+func FuzzHandmade(f *testing.F) {
+	for _, s := range hostile {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, h := range handmade {
+			forged(t, h.event, s)
+		}
+	})
+}
+
+// FuzzQuote: a quoted text comes back, in both ways of quoting, and is one
+// word of one line.
+func FuzzQuote(f *testing.F) {
+	for _, s := range hostile {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, q := range []string{Quote(s), string(appendQuoted(nil, s, true))} {
+			if back, ok := Unquote(q); back != s || !ok {
+				t.Fatalf("%q is quoted as %s and comes back as %q", s, q, back)
+			}
+			if strings.ContainsAny(q, "\r\n") || valueEnd(q+" x", 0) != len(q) {
+				t.Fatalf("%q is quoted as %q", s, q)
+			}
+		}
+		if v, ok := Unquote(s); !ok && v != s {
+			t.Fatalf("%q, which is not quoted, becomes %q", s, v)
+		}
+	})
+}
+
+// FuzzData: any text can be a data block, and comes back with CRLF for its
+// line ends.
+func FuzzData(f *testing.F) {
+	for _, s := range hostile {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		d := NewData(s)
+		want := strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\n", "\r\n")
+		if want != "" && !strings.HasSuffix(want, "\r\n") {
+			want = strings.TrimSuffix(want, "\r") + "\r\n"
+		}
+		if got := d.Text(); got != want || !d.wellFormed() {
+			t.Fatalf("%q becomes %q and comes back as %q", s, d, got)
+		}
+		lossless(t, (&NetworkStatus{Name: NS, Entries: Data(s)}).Format())
+		lossless(t, NewSnapshot([]byte(s)).Format())
 	})
 }

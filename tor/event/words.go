@@ -144,17 +144,16 @@ func (s *scanner) uint(i int, to *uint64) {
 	s.odd(i, appendUint(nil, s.key, n))
 }
 
-// parseUint reads a number as Format writes it: decimal digits without
-// leading zeros, at most 64 bits. Otherwise it returns 0 and false.
-func parseUint(v string) (uint64, bool) {
-	if v == "" || len(v) > 20 || v[0] == '0' && len(v) > 1 {
-		return 0, false
-	}
-	if len(v) > 19 {
+// parseUint reads a decimal number of at most 64 bits, 0 if v is none, and
+// whether v spells it as Format does: digits only, no leading zero.
+func parseUint(v string) (n uint64, canonical bool) {
+	if v == "" || len(v) > 19 || v[0] == '0' && len(v) > 1 {
 		n, err := strconv.ParseUint(v, 10, 64)
-		return n, err == nil
+		if err != nil {
+			return 0, false
+		}
+		return n, v[0] != '0'
 	}
-	var n uint64
 	for i := 0; i < len(v); i++ {
 		d := v[i] - '0'
 		if d > 9 {
