@@ -51,6 +51,36 @@ func TestBandwidth(t *testing.T) {
 	wantRows(t, "empty journal", bandwidthRows(t, &memory{}, journal.Range{}, time.Second))
 }
 
+// Records that are no BW stretch the answer, but only those of the range.
+func TestBandwidthEnds(t *testing.T) {
+	m := story(t, `
+		08:00:00 CIRC 1 LAUNCHED
+		08:00:10 BW 1 1
+		08:00:20 CIRC 1 BUILT $A
+		session 2
+		08:00:30 CIRC 1 LAUNCHED
+		08:00:40 BW 1 1
+		07:00:00 CIRC 1 BUILT $A
+	`)
+	f := func(r journal.Range, want ...string) {
+		t.Helper()
+		var got []string
+		_, err := bandwidths(t.Context(), m, r, 10*time.Second, func(b *Bandwidth) error {
+			got = append(got, b.Time.Format("04:05"))
+			return nil
+		})
+		if err != nil || strings.Join(got, " ") != strings.Join(want, " ") {
+			t.Errorf("%+v: %v, %v, want %v", r, got, err, want)
+		}
+	}
+	f(journal.Range{Since: clock(t, "08:00:00")}, "00:00", "00:10", "00:20", "00:30", "00:40")
+	f(journal.Range{Since: clock(t, "08:00:00"), Until: clock(t, "08:00:30")}, "00:00", "00:10", "00:20")
+	f(journal.Range{Since: clock(t, "08:00:00"), Until: clock(t, "08:00:29")}, "00:00", "00:10", "00:20")
+	f(journal.Range{Session: 1}, "00:00", "00:10", "00:20")
+	f(journal.Range{Session: 1, Since: clock(t, "08:00:01")}, "00:10", "00:20")
+	f(journal.Range{Session: 2, Since: clock(t, "07:30:00")}, "00:30", "00:40")
+}
+
 func TestBandwidthWhereTheClockWasPutBack(t *testing.T) {
 	m := story(t, `
 		08:00:05 BW 1 1

@@ -39,10 +39,7 @@ func Circuits(ctx context.Context, rd journal.Reader, r journal.Range, emit func
 }
 
 func circuits(ctx context.Context, src source, r journal.Range, emit func(*Circuit) error) ([]journal.Gap, error) {
-	w := &circuitWalk{
-		walker: walker{src: src}, r: r,
-		lives: map[string]*life{}, streams: map[string][]string{}, tells: map[uint64]tells{}, words: intern{},
-	}
+	w := newCircuitWalk(src, r)
 	if err := w.read(ctx); err != nil {
 		return w.gaps, err
 	}
@@ -75,6 +72,13 @@ type circuitWalk struct {
 	awaited int       // circuits of the range whose end is to come
 	late    time.Time // until then records may follow an end
 	resume  uint64    // records up to this number are read whatever their time
+}
+
+func newCircuitWalk(src source, r journal.Range) *circuitWalk {
+	return &circuitWalk{
+		walker: walker{src: src}, r: r,
+		lives: map[string]*life{}, streams: map[string][]string{}, tells: map[uint64]tells{}, words: intern{},
+	}
 }
 
 // tells is what a session is known to record: only then is none zero.
