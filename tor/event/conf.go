@@ -20,8 +20,7 @@ func (*ConfChanged) Type() Type { return CONF_CHANGED }
 
 // Format returns the wire form. Line ends in names and values become blanks.
 func (c *ConfChanged) Format() []byte {
-	var scratch [256]byte
-	b := append(scratch[:0], "650-CONF_CHANGED\r\n"...)
+	b := []byte("650-CONF_CHANGED\r\n")
 	for _, o := range c.Options {
 		b = appendText(append(b, "650-"...), o.Name)
 		if o.Set {

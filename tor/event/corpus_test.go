@@ -3,6 +3,7 @@ package event
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -91,6 +92,7 @@ func TestCorpus(t *testing.T) {
 				if why := oddity(e); why != "" {
 					t.Errorf("%s: %q", why, raw)
 				}
+				keywordsInFields(t, e, raw)
 			})
 		})
 	}
@@ -108,4 +110,40 @@ func oddity(e Event) string {
 		return "unknown words " + extra.String()
 	}
 	return ""
+}
+
+// otherNames are the fields that are not named as their keywords.
+var otherNames = map[string]string{
+	"NCIRCS": "Circuits", "SS": "SlowStart", "CWND": "CongestionWindow", "TYPE": "Kind", "PT": "Program",
+}
+
+// keywordsInFields looks, in its own simple way, for the value of each
+// keyword of a line in the field of that name.
+func keywordsInFields(t *testing.T, e Event, raw string) {
+	t.Helper()
+	v := reflect.ValueOf(e).Elem()
+	if !v.FieldByName("Extra").IsValid() {
+		return // multi-line, a log message, a list or any keywords
+	}
+	for _, word := range strings.Split(strings.TrimSuffix(raw, "\r\n"), " ") {
+		key, want, ok := strings.Cut(word, "=")
+		if !ok || strings.ContainsAny(key, "$\"") || strings.Count(want, "\"") == 1 {
+			continue // no keyword, or a value with blanks
+		}
+		name := otherNames[key]
+		if name == "" {
+			name = strings.ReplaceAll(key, "_", "")
+		}
+		field := v.FieldByNameFunc(func(f string) bool { return strings.EqualFold(f, name) })
+		if !field.IsValid() {
+			t.Fatalf("%T has no field for %s: %q", e, key, raw)
+		}
+		got := fmt.Sprint(field)
+		if field.CanFloat() {
+			got = fmt.Sprintf("%f", field.Float())
+		}
+		if got != strings.Trim(want, "\"") {
+			t.Fatalf("%s is %q in %q", key, got, raw)
+		}
+	}
 }

@@ -3,18 +3,18 @@
 // typed value of a wire form, Format the wire form of a value.
 //
 // It promises that nothing is lost: unknown event types, unknown keywords and
-// words that do not fit an event's grammar are kept, and for what C tor sends
-// Format(Parse(raw)) is raw again. It does no I/O, keeps no state and imports
-// the standard library only.
+// words that do not fit an event's grammar are kept, and for all that Parse
+// takes, Format(Parse(wire)) is wire again. And it promises that no field can
+// break out of its line: what Format makes of an event's fields, whatever they
+// hold, is one reply of the event's type (Raw and Unknown, which carry whole
+// replies, excepted). It does no I/O, keeps no state and imports the standard
+// library only.
 //
 // It does not judge events, follow circuits or decide what is kept: query and
 // tor/scrub do.
 package event
 
-import (
-	"bytes"
-	"time"
-)
+import "time"
 
 // Event is one asynchronous event.
 type Event interface {
@@ -56,8 +56,11 @@ func TypeOf(wire []byte) Type {
 		return ""
 	}
 	word := wire[4:]
-	if i := bytes.IndexAny(word, " \r\n"); i >= 0 {
-		word = word[:i]
+	for i, c := range word {
+		if c == ' ' || c == '\r' || c == '\n' {
+			word = word[:i]
+			break
+		}
 	}
 	if b, ok := typeIndex[string(word)]; ok {
 		return types[b]

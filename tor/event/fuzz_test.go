@@ -1,9 +1,11 @@
 package event
 
 import (
+	"math/rand/v2"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // FuzzParse: nothing that Parse takes is lost, and nothing makes it panic.
@@ -38,12 +40,10 @@ func lossless(t *testing.T, wire []byte) {
 	if e.Type() != TypeOf(wire) {
 		t.Fatalf("type %q, TypeOf says %q: %q", e.Type(), TypeOf(wire), wire)
 	}
-	if k, ok := e.(*Status); ok {
-		for key, value := range k.Arguments.All() {
-			_, _ = key, value
-		}
-	}
 }
+
+// typeWords is the number of event names that vocabulary begins with.
+const typeWords = 23
 
 // vocabulary is what FuzzWords makes lines of: names, keywords and the
 // characters where grammars break.
@@ -56,24 +56,47 @@ var vocabulary = strings.Fields(`
 	$A~a,$B "" "a" "a\"b" "it's" "it\'s" " \ \" a\nb \351 é word KEY
 `)
 
-// FuzzWords: as FuzzParse, over lines made of words that mean something. Two
-// bits of each byte say what goes before the word: nothing, one blank or two.
+// FuzzWords: as FuzzParse, over lines made of words that mean something. Every
+// second byte says what stands between two words: nothing, a blank or two.
 func FuzzWords(f *testing.F) {
 	f.Add([]byte{64, 65, 66, 67})
 	for i := range vocabulary {
-		f.Add([]byte{byte(i % 23), 1, 64, 1, 64, 1, byte(i), 0, 86, 1, byte(i), 0, 90, 1, 26, 0, 70, 2, 3})
+		f.Add([]byte{byte(i % typeWords), 64, 64, 64, 64, 64, byte(i), 0, 86, 64, byte(i), 0, 90, 64, 26, 0, 70, 71, 3})
 	}
-	f.Fuzz(func(t *testing.T, choices []byte) {
-		wire := []byte("650 ")
-		for i, c := range choices {
-			if i%2 == 0 {
-				wire = append(wire, vocabulary[int(c)%len(vocabulary)]...)
-			} else if c > 0 {
-				wire = append(wire, "  "[:1+c%8/7]...)
-			}
+	f.Fuzz(func(t *testing.T, choices []byte) { lossless(t, lineOf(choices)) })
+}
+
+func lineOf(choices []byte) []byte {
+	wire := []byte("650 ")
+	for i, c := range choices {
+		if i%2 == 0 {
+			wire = append(wire, vocabulary[int(c)%len(vocabulary)]...)
+		} else if c > 40 {
+			wire = append(wire, "  "[:1+c%8/7]...)
 		}
-		lossless(t, append(wire, '\r', '\n'))
-	})
+	}
+	return append(wire, '\r', '\n')
+}
+
+// TestWords is FuzzWords over a fixed number of random lines.
+func TestWords(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	r := rand.New(rand.NewPCG(seed, 0))
+	defer func() {
+		if t.Failed() {
+			t.Logf("seed %d", seed)
+		}
+	}()
+	for range 50_000 {
+		choices := make([]byte, 1+r.IntN(24))
+		for i := range choices {
+			choices[i] = byte(r.UintN(256))
+		}
+		if r.IntN(4) > 0 {
+			choices[0] %= typeWords
+		}
+		lossless(t, lineOf(choices))
+	}
 }
 
 // FuzzHandmade: an event whose fields hold anything is one reply of its type.

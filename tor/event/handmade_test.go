@@ -115,10 +115,11 @@ var handmade = []struct {
 	},
 	{
 		&BuildTimeoutSet{
-			Kind: "COMPUTED", TotalTimes: 100, TimeoutMS: 38, Xm: 30, Alpha: 6.520469, CutoffQuantile: 0.8, CloseMS: 60000, CloseRate: 0.25,
+			Kind: "COMPUTED", TotalTimes: 100, TimeoutMS: 38, Xm: 30, Alpha: 6.520469, CutoffQuantile: 0.8,
+			TimeoutRate: 0.125, CloseMS: 60000, CloseRate: 0.25,
 		},
 		"650 BUILDTIMEOUT_SET COMPUTED TOTAL_TIMES=100 TIMEOUT_MS=38 XM=30 ALPHA=6.520469 CUTOFF_QUANTILE=0.800000" +
-			" TIMEOUT_RATE=0.000000 CLOSE_MS=60000 CLOSE_RATE=0.250000\r\n",
+			" TIMEOUT_RATE=0.125000 CLOSE_MS=60000 CLOSE_RATE=0.250000\r\n",
 	},
 	{
 		&BuildTimeoutSet{Kind: "SUSPENDED", TimeoutMS: 60000, CutoffQuantile: 0.8, CloseMS: 60000},
@@ -138,14 +139,15 @@ var handmade = []struct {
 		&TransportLaunched{Kind: "client", Name: "obfs4", Address: "127.0.0.1", Port: 15991},
 		"650 TRANSPORT_LAUNCHED client obfs4 127.0.0.1 15991\r\n",
 	},
-	{&ConnBandwidth{ID: "41", Kind: "DIR", Read: 169}, "650 CONN_BW ID=41 TYPE=DIR READ=169 WRITTEN=0\r\n"},
+	{&ConnBandwidth{ID: "41", Kind: "DIR", Read: 169, Written: 63}, "650 CONN_BW ID=41 TYPE=DIR READ=169 WRITTEN=63\r\n"},
 	{
 		&CircuitBandwidth{
 			ID: "1", Read: 1527, Written: 2036, Time: "2026-11-23T08:45:51.470828",
-			DeliveredRead: 187, OverheadRead: 1307, DeliveredWritten: 384, OverheadWritten: 1608, SlowStart: 1, CongestionWindow: 124,
+			DeliveredRead: 187, OverheadRead: 1307, DeliveredWritten: 384, OverheadWritten: 1608,
+			SlowStart: 1, CongestionWindow: 124, RTT: 35, MinRTT: 12,
 		},
 		"650 CIRC_BW ID=1 READ=1527 WRITTEN=2036 TIME=2026-11-23T08:45:51.470828 DELIVERED_READ=187 OVERHEAD_READ=1307" +
-			" DELIVERED_WRITTEN=384 OVERHEAD_WRITTEN=1608 SS=1 CWND=124 RTT=0 MIN_RTT=0\r\n",
+			" DELIVERED_WRITTEN=384 OVERHEAD_WRITTEN=1608 SS=1 CWND=124 RTT=35 MIN_RTT=12\r\n",
 	},
 	{
 		&CircuitBandwidth{ID: "8", Time: "2026-11-23T08:45:52.470084"},
@@ -220,6 +222,34 @@ func TestHandmade(t *testing.T) {
 	for _, typ := range Types() {
 		if !seen[typ] {
 			t.Errorf("no handmade event of type %s", typ)
+		}
+	}
+}
+
+// TestHandmadeFields: no field of any struct goes untested.
+func TestHandmadeFields(t *testing.T) {
+	filled := map[string]bool{}
+	for _, h := range handmade {
+		eachField(reflect.ValueOf(h.event).Elem(), func(name string, v reflect.Value) {
+			filled[name] = filled[name] || !v.IsZero()
+		})
+	}
+	for name, ok := range filled {
+		if !ok {
+			t.Errorf("%s is empty in all handmade events", name)
+		}
+	}
+}
+
+// eachField calls each with the exported fields of a struct and of what it
+// embeds.
+func eachField(v reflect.Value, each func(string, reflect.Value)) {
+	for i := range v.NumField() {
+		switch f := v.Type().Field(i); {
+		case f.Anonymous && f.Type.Kind() == reflect.Struct:
+			eachField(v.Field(i), each)
+		case f.IsExported():
+			each(v.Type().Name()+"."+f.Name, v.Field(i))
 		}
 	}
 }

@@ -29,13 +29,15 @@ func NewKeywords(kv ...string) Keywords {
 }
 
 // Get returns the value of the first keyword of that name, unquoted, and
-// whether there is one.
+// whether there is one. It allocates only if the value has escapes.
 func (k Keywords) Get(key string) (value string, ok bool) {
-	for name, v := range k.raw() {
-		if name == key {
+	for pos := 0; pos < len(k); {
+		name, v, end := token(string(k), pos)
+		if name == key && name != "" {
 			value, _ = Unquote(v)
 			return value, true
 		}
+		pos = end + 1
 	}
 	return "", false
 }

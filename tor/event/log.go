@@ -17,7 +17,7 @@ func (l *Log) Type() Type { return l.Severity }
 // Format returns the wire form: a message with line ends takes the multi-line
 // form.
 func (l *Log) Format() []byte {
-	if l.block || strings.ContainsAny(l.Message, "\r\n") {
+	if l.block || strings.IndexByte(l.Message, '\n') >= 0 || strings.IndexByte(l.Message, '\r') >= 0 {
 		b := appendName([]byte("650+"), l.Severity)
 		b = append(b, '\r', '\n')
 		return appendBlock(b, NewData(strings.ReplaceAll(l.Message, "\r", "")+"\n"))

@@ -30,6 +30,7 @@ var odd = []struct{ wire, told string }{
 	{"650 CIRC 1 FAILED SOCKS_USERNAME=\"a\"b PURPOSE=X\r\n", "1 FAILED  X  \"a\"b|"},
 	{"650 CONN_BW ID=1 READ=007 WRITTEN=18446744073709551616\r\n", "1 7 0|"},
 	{"650 CONN_BW READ=5 ID=1 WRITTEN=-1\r\n", "1 5 0|"},
+	{"650 CIRC 1 FAILED REASON=B A=\"x PURPOSE=\"y z\" b\"\r\n", "Unknown"}, // two words that would be one in Extra
 	// More lines than expected.
 	{
 		"650-CIRC 1000 EXTENDED moria1,moria2 0xBEEF\r\n650-EXTRAMAGIC=99\r\n650 ANONYMITY=high\r\n",

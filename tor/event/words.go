@@ -50,7 +50,8 @@ func (s *scanner) word() string {
 		return w
 	}
 	text, ok := Unquote(w)
-	if !ok || string(appendWord(nil, text)[1:]) != w {
+	var scratch [128]byte
+	if !ok || string(appendWord(scratch[:0], text)[1:]) != w {
 		s.bad = true
 	}
 	return text
@@ -106,12 +107,13 @@ func (s *scanner) plain(i int, to *string) {
 		return
 	}
 	*to = s.value
-	if !needsQuotes(s.value) { // it holds no blank: the line would have ended there
+	if s.value == "" || s.value[0] != '"' { // and it holds no blank: it would have ended there
 		s.put(i)
 		return
 	}
 	*to, _ = Unquote(s.value)
-	s.odd(i, appendPlain(nil, s.key, *to))
+	var scratch [128]byte
+	s.odd(i, appendPlain(scratch[:0], s.key, *to))
 }
 
 // quoted takes the present keyword as keyword i, which tor quotes.
@@ -126,7 +128,8 @@ func (s *scanner) quoted(i int, to *string) {
 		return
 	}
 	*to, _ = Unquote(s.value)
-	s.odd(i, appendString(nil, s.key, *to))
+	var scratch [128]byte
+	s.odd(i, appendString(scratch[:0], s.key, *to))
 }
 
 // uint takes the present keyword as keyword i, a number from 0.
@@ -141,7 +144,8 @@ func (s *scanner) uint(i int, to *uint64) {
 		s.put(i)
 		return
 	}
-	s.odd(i, appendUint(nil, s.key, n))
+	var scratch [64]byte
+	s.odd(i, appendUint(scratch[:0], s.key, n))
 }
 
 // parseUint reads a decimal number of at most 64 bits, 0 if v is none, and
@@ -175,7 +179,8 @@ func (s *scanner) int(i int, to *int64) {
 		n = 0
 	}
 	*to = n
-	s.odd(i, appendInt(nil, s.key, n))
+	var scratch [64]byte
+	s.odd(i, appendInt(scratch[:0], s.key, n))
 }
 
 // float takes the present keyword as keyword i, a number that tor writes with
@@ -190,7 +195,8 @@ func (s *scanner) float(i int, to *float64) {
 		n = 0
 	}
 	*to = n
-	s.odd(i, appendFloat(nil, s.key, n))
+	var scratch [64]byte
+	s.odd(i, appendFloat(scratch[:0], s.key, n))
 }
 
 // put notes that keyword i stands here, spelled as Format spells it.
