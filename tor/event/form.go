@@ -140,8 +140,8 @@ func (f *form) float(b []byte, i int, key string, v float64) []byte {
 	return appendFloat(f.mark(b, i), key, v)
 }
 
-// close ends the wire form with what is in r and returns a copy of b of the
-// exact size.
+// close ends the wire form with what is in r and returns a copy of b, so that b
+// may be scratch space on the stack.
 func (r *Rest) close(b []byte) []byte {
 	if r.ordered() {
 		return r.finish(r.arrange(b))

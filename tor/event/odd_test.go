@@ -73,6 +73,7 @@ var odd = []struct{ wire, told string }{
 	{"650+HS_DESC_CONTENT a b\r\n.\r\n650 OK\r\n", "Unknown"},
 	{"650+HS_DESC_CONTENT a b c d\r\n.\r\n650 OK\r\n", "Unknown"},
 	{"650+AUTHDIR_NEWDESCS\r\nACCEPTED\r\n.\r\n650 OK\r\n", "Unknown"},
+	{"650+AUTHDIR_NEWDESCS\r\n.ACCEPTED\r\nfine\r\n.\r\n650 OK\r\n", "Unknown"},
 	{"650+WARN\r\n.\r\n650 OK\r\n", "Unknown"},
 	{"650+WARN\r\n.one dot\r\n.\r\n650 OK\r\n", "Unknown"},
 	{"650+JOURNAL SNAPSHOT\r\nx\r\n.\r\n650-OK\r\n650 OK\r\n", "Unknown"},
