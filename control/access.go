@@ -43,14 +43,31 @@ type access struct {
 	history    bool
 }
 
+// Check reports what is wrong with a for a listener at an address as Listen
+// takes it. Serve refuses the same.
+func (a Access) Check(address string) error {
+	_, err := a.check(address, localAddress(address))
+	return err
+}
+
+// localAddress reports whether only this machine could reach a listener at
+// address. A name other than localhost may be anything.
+func localAddress(address string) bool {
+	if strings.HasPrefix(address, "unix:") || !strings.Contains(address, ":") {
+		return true // a socket, or a port on 127.0.0.1
+	}
+	host, _, _ := net.SplitHostPort(address)
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
 // check applies the rules of combination and reads what can be read now. An
 // own cookie is not written yet.
-func (a Access) check(ln net.Addr) (access, error) {
+func (a Access) check(ln string, local bool) (access, error) {
 	out := access{noAuth: a.NoAuth, history: a.History}
 	switch {
 	case a.NoAuth && (a.CookieFile != "" || len(a.HashedPasswords) > 0):
 		return out, errors.New("control: no-auth stands alone: leave out the cookie file and the password, or no-auth")
-	case a.NoAuth && !local(ln):
+	case a.NoAuth && !local:
 		return out, fmt.Errorf("control: %s can be reached from other machines and would let everybody in: use a cookie or a password there, or listen on 127.0.0.1 or a Unix socket", ln)
 	case !a.NoAuth && a.OwnCookie == "" && a.CookieFile == "" && len(a.HashedPasswords) == 0:
 		return out, fmt.Errorf("control: %s has no way to authenticate: name a cookie file or a hashed password", ln)

@@ -146,14 +146,10 @@ func TestOwnCookieGivesHistory(t *testing.T) {
 }
 
 func TestAccessRules(t *testing.T) {
-	loop := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}
-	loop6 := &net.TCPAddr{IP: net.IPv6loopback}
-	world := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}
-	all := &net.TCPAddr{IP: net.IPv4zero}
-	unix := &net.UnixAddr{Name: "/run/x", Net: "unix"}
+	loop, loop6, world, all, unix := "127.0.0.1:9151", "[::1]:9151", "192.0.2.1:9151", "0.0.0.0:9151", "unix:/run/x"
 	tests := []struct {
 		name string
-		addr net.Addr
+		addr string
 		a    Access
 		want string // part of the error; "": methods instead
 		meth string
@@ -165,6 +161,10 @@ func TestAccessRules(t *testing.T) {
 		{"no-auth", loop, Access{OwnCookie: "c", NoAuth: true}, "", "NULL"},
 		{"no-auth on IPv6", loop6, Access{NoAuth: true}, "", "NULL"},
 		{"no-auth on a socket", unix, Access{NoAuth: true}, "", "NULL"},
+		{"no-auth on a port", "9151", Access{NoAuth: true}, "", "NULL"},
+		{"no-auth on localhost", "localhost:9151", Access{NoAuth: true}, "", "NULL"},
+		{"no-auth on all", ":9151", Access{NoAuth: true}, "let everybody in", ""},
+		{"no-auth on a name", "tor.example:9151", Access{NoAuth: true}, "let everybody in", ""},
 		{"no-auth for the world", world, Access{NoAuth: true}, "let everybody in", ""},
 		{"no-auth everywhere", all, Access{NoAuth: true}, "let everybody in", ""},
 		{"no-auth and cookie", loop, Access{NoAuth: true, CookieFile: "f"}, "no-auth stands alone", ""},
@@ -174,7 +174,7 @@ func TestAccessRules(t *testing.T) {
 		{"plain password", loop, Access{HashedPasswords: []string{"foo"}}, "tor --hash-password", ""},
 	}
 	for _, tt := range tests {
-		a, err := tt.a.check(tt.addr)
+		a, err := tt.a.check(tt.addr, localAddress(tt.addr))
 		if tt.want == "" {
 			if err != nil || a.methods() != tt.meth {
 				t.Errorf("%s: %q, %v; want %q", tt.name, a.methods(), err, tt.meth)
@@ -184,6 +184,26 @@ func TestAccessRules(t *testing.T) {
 		}
 		if got := tt.a.Check(tt.addr); (got == nil) != (err == nil) {
 			t.Errorf("%s: Check says %v", tt.name, got)
+		}
+	}
+}
+
+// TestLocal: Serve judges by the address that the listener has.
+func TestLocal(t *testing.T) {
+	tests := []struct {
+		addr net.Addr
+		want bool
+	}{
+		{&net.TCPAddr{IP: net.IPv4(127, 0, 0, 9)}, true},
+		{&net.TCPAddr{IP: net.IPv6loopback}, true},
+		{&net.TCPAddr{IP: net.IPv4zero}, false},
+		{&net.TCPAddr{}, false},
+		{&net.UnixAddr{Name: "x", Net: "unix"}, true},
+		{&net.IPAddr{IP: net.IPv6loopback}, false}, // we do not know what listens there
+	}
+	for _, tt := range tests {
+		if local(tt.addr) != tt.want {
+			t.Errorf("%v", tt.addr)
 		}
 	}
 }

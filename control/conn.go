@@ -19,15 +19,15 @@ import (
 // how they share the socket.
 type conn struct {
 	// Immutable.
-	id       uint64
-	srv      *Server
-	sock     net.Conn
-	listener net.Addr
-	access   *access
-	since    time.Time
-	ctx      context.Context    // ends with the connection; then the socket is closed
-	cancel   context.CancelFunc // ends it at once
-	out      *outlet
+	id     uint64
+	srv    *Server
+	door   *door
+	access *access // door's
+	sock   net.Conn
+	since  time.Time
+	ctx    context.Context    // ends with the connection; then the socket is closed
+	cancel context.CancelFunc // ends it at once
+	out    *outlet
 
 	// working holds a token while a command is being answered. Who wants to
 	// end the connection puts one in for good: no command begins after that.
@@ -48,12 +48,12 @@ type conn struct {
 }
 
 // newConn has no id yet: admit gives it one.
-func newConn(ctx context.Context, s *Server, sock net.Conn, at net.Addr, acc *access) *conn {
+func newConn(life context.Context, d *door, sock net.Conn) *conn {
 	c := &conn{
-		srv: s, sock: sock, listener: at, access: acc, since: s.now(),
+		srv: d.srv, door: d, access: &d.access, sock: sock, since: d.srv.now(),
 		working: make(chan struct{}, 1),
 	}
-	c.ctx, c.cancel = context.WithCancel(ctx)
+	c.ctx, c.cancel = context.WithCancel(life)
 	c.in = commandReader{src: bufio.NewReaderSize(sock, readBuffer), grow: c.charge}
 	c.out = newOutlet(c)
 	return c
@@ -205,7 +205,7 @@ func (c *conn) info() ConnectionInfo {
 	types := c.types
 	c.mu.Unlock()
 	return ConnectionInfo{
-		ID: c.id, Peer: peerName(c.sock), Listener: c.listener.String(), Since: c.since,
+		ID: c.id, Peer: peerName(c.sock), Listener: c.door.ln.Addr().String(), Since: c.since,
 		Authenticated: c.out.authenticated.Load(), History: c.history.Load(), Types: types,
 		Replaying: c.out.replaying.Load(), Behind: c.out.late.Load(), Position: c.out.position.Load(),
 	}

@@ -183,6 +183,25 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
+// TestServeEnds: the end of Serve's context is no harder than Shutdown, but
+// its patience has an end.
+func TestServeEnds(t *testing.T) {
+	r := newRig(t, Access{NoAuth: true})
+	p, stalled := r.subscriber("BW"), r.subscriber("CIRC")
+	_ = stalled.sock.(*net.TCPConn).SetReadBuffer(4096)
+	for range 400 {
+		r.log.arrive(time.Time{}, "650 CIRC "+strings.Repeat("1", 30_000))
+	}
+	r.log.holdCommits(true)
+	r.log.arrive(time.Now().Add(-time.Millisecond), "650 BW 1 1")
+	r.end()
+	until(t, "the connection to wait for the commit", r.log.waiting)
+	r.log.publish()
+	p.expect("650 BW 1 1")
+	p.closed()
+	until(t, "the stalled one to be cut off", func() bool { return len(r.srv.Connections()) == 0 })
+}
+
 func TestUnauthenticatedTimeout(t *testing.T) {
 	r := newRig(t, Access{NoAuth: true}, func(o *Options) { o.authTime = 50 * time.Millisecond })
 	listening := r.subscriber("BW")

@@ -73,6 +73,10 @@ const (
 	// is being answered, and for its peer to read the last reply.
 	farewell = time.Second
 
+	// lastCall is how long connections may take to read what had arrived for
+	// them when the context of Serve ends.
+	lastCall = 2 * time.Second
+
 	// drainTime is how long one write may take on a connection that is about
 	// to be closed because the source is lost.
 	drainTime = 10 * time.Second

@@ -136,7 +136,7 @@ func (c *conn) deny(err error) error {
 	errors.As(err, &text)
 	if text == deniedCookieFault {
 		c.srv.log.Warn("nobody can authenticate on this listener until its cookie file can be read",
-			"listener", c.listener.String(), "err", err)
+			"listener", c.door.ln.Addr().String(), "err", err)
 	} else {
 		c.srv.log.Info("a controller failed to authenticate", "conn", c.id, "peer", peerName(c.sock), "reason", string(text))
 	}

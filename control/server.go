@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -114,125 +113,6 @@ func NewServer(opt Options) *Server {
 		s.now = time.Now
 	}
 	return s
-}
-
-// Serve accepts connections on ln, which it closes in the end, until ctx ends
-// or Shutdown is called; then it returns nil after the last of its
-// connections has ended. Access is checked first, an own cookie written.
-func (s *Server) Serve(ctx context.Context, ln net.Listener, a Access) error {
-	defer ln.Close()
-	acc, err := s.open(ln.Addr(), a)
-	if err != nil {
-		return err
-	}
-	if !s.enter() {
-		return nil
-	}
-	defer s.serving.Done()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-s.stop:
-		case <-ctx.Done():
-		}
-		ln.Close()
-	}()
-	var conns sync.WaitGroup
-	defer conns.Wait()
-	return s.accept(ctx, ln, &acc, &conns)
-}
-
-// Check reports what is wrong with a for a listener at addr, as Serve would.
-func (a Access) Check(addr net.Addr) error {
-	_, err := a.check(addr)
-	return err
-}
-
-func (s *Server) open(addr net.Addr, a Access) (access, error) {
-	acc, err := a.check(addr)
-	if err == nil && a.ownsCookie() {
-		acc.cookie, err = s.ownCookie(acc.cookieFile)
-	}
-	return acc, err
-}
-
-// ownCookie returns the cookie at path; listeners that name the same path
-// share one.
-func (s *Server) ownCookie(path string) ([]byte, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c := s.cookies[path]; c != nil {
-		return c, nil
-	}
-	c, err := writeCookie(path)
-	if err == nil {
-		s.cookies[path] = c
-	}
-	return c, err
-}
-
-// enter counts a Serve, unless the server is shut down.
-func (s *Server) enter() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.stopped {
-		s.serving.Add(1)
-	}
-	return !s.stopped
-}
-
-// accept runs until the listener is closed.
-func (s *Server) accept(ctx context.Context, ln net.Listener, acc *access, conns *sync.WaitGroup) error {
-	for pause := time.Duration(0); ; {
-		sock, err := ln.Accept()
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return nil
-		case err != nil:
-			// Out of descriptors, mostly: it passes when others leave.
-			pause = min(max(2*pause, 10*time.Millisecond), time.Second)
-			s.log.Warn("cannot accept a control connection; raise the limit of open files if this goes on",
-				"listener", ln.Addr().String(), "err", err)
-			select {
-			case <-time.After(pause):
-			case <-ctx.Done():
-			case <-s.stop:
-			}
-			continue
-		}
-		pause = 0
-		c := s.admit(ctx, sock, ln.Addr(), acc)
-		if c == nil {
-			continue
-		}
-		conns.Go(func() {
-			defer s.forget(c)
-			c.serve()
-		})
-	}
-}
-
-// admit makes a connection of sock, unless there are too many.
-func (s *Server) admit(ctx context.Context, sock net.Conn, at net.Addr, acc *access) *conn {
-	c := newConn(ctx, s, sock, at, acc)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.conns) >= s.maxConns || s.stopped {
-		if !s.crowded && !s.stopped {
-			s.log.Warn("control connections are refused: there are too many; see torjournal status for whose they are",
-				"limit", s.maxConns, "peer", peerName(sock))
-			s.crowded = true
-		}
-		c.cancel()
-		sock.Close()
-		return nil
-	}
-	s.crowded = false
-	s.lastID++
-	c.id = s.lastID
-	s.conns[c.id] = c
-	return c
 }
 
 func (s *Server) forget(c *conn) {

@@ -24,6 +24,7 @@ type rig struct {
 	log *memory
 	srv *Server
 	ln  net.Listener
+	end context.CancelFunc // of the context that Serve was given
 }
 
 // newRig starts a server on loopback.
@@ -49,6 +50,7 @@ func newRigOn(t testing.TB, ln net.Listener, a Access, tune ...func(*Options)) *
 	}
 	served := make(chan error, 1)
 	ctx, cancel := context.WithCancel(context.Background())
+	r.end = cancel
 	go func() { served <- r.srv.Serve(ctx, r.ln, a) }()
 	t.Cleanup(func() {
 		cancel()

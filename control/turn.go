@@ -146,7 +146,7 @@ func (o *outlet) deliver(ctx context.Context) error {
 			}
 		case <-o.leaving:
 			return o.takeLeave(ctx)
-		case <-o.conn.srv.stop:
+		case <-o.conn.door.closing:
 			return o.takeLeave(ctx)
 		case <-ctx.Done():
 			return ctx.Err()

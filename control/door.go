@@ -1,0 +1,141 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+// door is a listener and what its connections share.
+type door struct {
+	// Immutable.
+	srv    *Server
+	ln     net.Listener
+	access access
+
+	closing chan struct{}  // closed when the connections shall take their leave
+	conns   sync.WaitGroup // their goroutines
+}
+
+// Serve accepts connections on ln, which it closes in the end, until ctx ends
+// or Shutdown is called. Then its connections get what had arrived for them
+// and are closed (after the end of ctx they have lastCall for it), and it
+// returns nil after the last one. Access is checked first, an own cookie
+// written.
+func (s *Server) Serve(ctx context.Context, ln net.Listener, a Access) error {
+	defer ln.Close()
+	acc, err := s.open(ln.Addr(), a)
+	if err != nil {
+		return err
+	}
+	if !s.enter() {
+		return nil
+	}
+	defer s.serving.Done()
+	d := &door{srv: s, ln: ln, access: acc, closing: make(chan struct{})}
+	life, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	accepted := make(chan struct{})
+	go func() {
+		defer close(accepted)
+		d.accept(life)
+	}()
+	select {
+	case <-s.stop:
+	case <-accepted:
+	case <-ctx.Done():
+		defer time.AfterFunc(lastCall, cut).Stop()
+	}
+	close(d.closing)
+	ln.Close()
+	<-accepted
+	d.conns.Wait()
+	return nil
+}
+
+func (s *Server) open(addr net.Addr, a Access) (access, error) {
+	acc, err := a.check(addr.String(), local(addr))
+	if err == nil && a.ownsCookie() {
+		acc.cookie, err = s.ownCookie(acc.cookieFile)
+	}
+	return acc, err
+}
+
+// ownCookie returns the cookie at path; listeners that name the same path
+// share one.
+func (s *Server) ownCookie(path string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.cookies[path]; c != nil {
+		return c, nil
+	}
+	c, err := writeCookie(path)
+	if err == nil {
+		s.cookies[path] = c
+	}
+	return c, err
+}
+
+// enter counts a Serve, unless the server is shut down.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.stopped {
+		s.serving.Add(1)
+	}
+	return !s.stopped
+}
+
+// accept runs until the listener is closed. Connections live as long as life.
+func (d *door) accept(life context.Context) {
+	for pause := time.Duration(0); ; {
+		sock, err := d.ln.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil:
+			// Out of descriptors, mostly: it passes when others leave.
+			pause = min(max(2*pause, 10*time.Millisecond), time.Second)
+			d.srv.log.Warn("cannot accept a control connection; raise the limit of open files if this goes on",
+				"listener", d.ln.Addr().String(), "err", err)
+			select {
+			case <-time.After(pause):
+			case <-d.closing:
+			}
+			continue
+		}
+		pause = 0
+		c := newConn(life, d, sock)
+		if !d.srv.admit(c) {
+			c.cancel()
+			sock.Close()
+			continue
+		}
+		d.conns.Go(func() {
+			defer d.srv.forget(c)
+			c.serve()
+		})
+	}
+}
+
+// admit takes a new connection in and gives it its id, unless there are too
+// many.
+func (s *Server) admit(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.conns) >= s.maxConns || s.stopped {
+		if !s.crowded && !s.stopped {
+			s.log.Warn("control connections are refused: there are too many; see torjournal status for whose they are",
+				"limit", s.maxConns, "peer", peerName(c.sock))
+			s.crowded = true
+		}
+		return false
+	}
+	s.crowded = false
+	s.lastID++
+	c.id = s.lastID
+	s.conns[c.id] = c
+	return true
+}
