@@ -1,0 +1,322 @@
+package journal
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"math/bits"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"torjournal/tor/event"
+)
+
+// The envelope of a batch (in the tail) and of a block (sealed): a header of
+// fixed size, then the payload. FORMAT.md draws it. These constants are part
+// of the file format and are never changed, only added to.
+const (
+	magic        = "tjbk"
+	batchVersion = 1
+	headerSize   = 72
+
+	codecPlain = 0 // payload as it is: too small for zstd to help
+	codecZstd  = 1 // payload compressed by zstd
+)
+
+const (
+	// maxPayload bounds the records of one batch before compression: an event
+	// larger than that is not recorded, and a header that claims more is
+	// damaged. Worst case of memory for one decoding: this and as much stored.
+	maxPayload = 48 << 20
+
+	// plainBelow is the payload size below which zstd's frame costs more than
+	// it saves.
+	plainBelow = 128
+
+	// recordOverhead is what a record costs in a payload beside its wire
+	// form, at most, for a type this package knows: type, time, length.
+	recordOverhead = 1 + binary.MaxVarintLen64 + 5
+)
+
+// header is what an envelope says of its payload.
+type header struct {
+	codec            byte
+	stored, raw      uint32 // bytes of the payload, as stored and before compression
+	first, last      uint64 // sequence numbers
+	session          uint64
+	minTime, maxTime int64  // arrival, µs since 1970 UTC
+	mask             uint64 // types inside, as event.Type.Mask
+	crc              uint32 // CRC-32C of the header before it and the payload
+}
+
+func (h *header) count() uint64 { return h.last - h.first + 1 }
+
+func (h *header) size() int { return headerSize + int(h.stored) }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// appendEnvelope appends header and payload to dst; it sets h.crc and
+// h.stored.
+func appendEnvelope(dst []byte, h *header, payload []byte) []byte {
+	h.stored = uint32(len(payload))
+	from := len(dst)
+	dst = append(dst, magic...)
+	dst = append(dst, batchVersion, h.codec, 0, 0)
+	dst = binary.BigEndian.AppendUint32(dst, h.stored)
+	dst = binary.BigEndian.AppendUint32(dst, h.raw)
+	for _, v := range []uint64{h.first, h.last, h.session, uint64(h.minTime), uint64(h.maxTime), h.mask} {
+		dst = binary.BigEndian.AppendUint64(dst, v)
+	}
+	dst = append(dst, 0, 0, 0, 0)
+	h.crc = crc32.Update(crc32.Checksum(dst[from:], castagnoli), castagnoli, payload)
+	dst = binary.BigEndian.AppendUint32(dst, h.crc)
+	return append(dst, payload...)
+}
+
+// parseHeader reads the header at the beginning of data and bounds everything
+// it claims. It does not look at the payload.
+func parseHeader(data []byte) (h header, err error) {
+	if len(data) < headerSize {
+		return h, fmt.Errorf("%d bytes, less than a header", len(data))
+	}
+	if string(data[:4]) != magic {
+		return h, fmt.Errorf("begins with %q, not with %q", data[:4], magic)
+	}
+	if data[4] != batchVersion {
+		return h, fmt.Errorf("batch of version %d, this program reads %d", data[4], batchVersion)
+	}
+	u64 := func(i int) uint64 { return binary.BigEndian.Uint64(data[i:]) }
+	h = header{
+		codec:  data[5],
+		stored: binary.BigEndian.Uint32(data[8:]), raw: binary.BigEndian.Uint32(data[12:]),
+		first: u64(16), last: u64(24), session: u64(32),
+		minTime: int64(u64(40)), maxTime: int64(u64(48)), mask: u64(56),
+		crc: binary.BigEndian.Uint32(data[68:]),
+	}
+	switch {
+	case h.codec > codecZstd:
+		err = fmt.Errorf("codec %d is unknown", h.codec)
+	case h.raw > maxPayload || h.stored > maxPayload:
+		err = fmt.Errorf("claims a payload of %d bytes, more than %d", max(h.raw, h.stored), maxPayload)
+	case h.first == 0 || h.last < h.first || h.last-h.first >= uint64(h.raw):
+		err = fmt.Errorf("claims records %d to %d in %d bytes", h.first, h.last, h.raw)
+	case h.minTime > h.maxTime:
+		err = fmt.Errorf("claims to end before it begins")
+	}
+	return h, err
+}
+
+// splitEnvelope returns the first envelope in data, its payload as stored and
+// what follows it.
+func splitEnvelope(data []byte) (h header, payload, rest []byte, err error) {
+	if h, err = parseHeader(data); err != nil {
+		return h, nil, nil, err
+	}
+	if len(data) < h.size() {
+		return h, nil, nil, fmt.Errorf("%d bytes of %d are there", len(data), h.size())
+	}
+	payload, rest = data[headerSize:h.size()], data[h.size():]
+	if crc := crc32.Update(crc32.Checksum(data[:headerSize-4], castagnoli), castagnoli, payload); crc != h.crc {
+		return h, nil, nil, fmt.Errorf("checksum is %08x, the header says %08x", crc, h.crc)
+	}
+	return h, payload, rest, nil
+}
+
+// encoder makes envelopes. It is owned by one goroutine.
+type encoder struct {
+	zw      *zstd.Encoder
+	payload []byte // scratch
+	packed  []byte // scratch
+}
+
+func newEncoder(level zstd.EncoderLevel) (*encoder, error) {
+	zw, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1),
+		zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		return nil, fmt.Errorf("journal: zstd: %w", err)
+	}
+	return &encoder{zw: zw}, nil
+}
+
+// encode returns the envelope of the numbered ones among recs, which must be
+// of one session and contiguous, and its header. The bytes are the caller's.
+func (e *encoder) encode(recs []Record) (header, []byte) {
+	h := header{}
+	e.payload = appendRecords(e.payload[:0], recs, &h)
+	h.raw = uint32(len(e.payload))
+	stored := e.payload
+	if len(e.payload) >= plainBelow {
+		e.packed = e.zw.EncodeAll(e.payload, e.packed[:0])
+		if len(e.packed) < len(e.payload) {
+			h.codec, stored = codecZstd, e.packed
+		}
+	}
+	data := appendEnvelope(make([]byte, 0, headerSize+len(stored)), &h, stored)
+	e.shrink()
+	return h, data
+}
+
+// scratchKept is the most that an encoder keeps between batches: one event of
+// many megabytes must not stay in memory for ever. = 2 scratches × 4 MiB.
+const scratchKept = 4 << 20
+
+func (e *encoder) shrink() {
+	if cap(e.payload) > scratchKept {
+		e.payload = nil
+	}
+	if cap(e.packed) > scratchKept {
+		e.packed = nil
+	}
+}
+
+// namedType marks a record whose type this package does not know: the name
+// follows. Other values are the bit of the type in event masks.
+const namedType = 0xff
+
+// appendRecords appends the numbered ones among recs and fills what h says of
+// them.
+func appendRecords(dst []byte, recs []Record, h *header) []byte {
+	var prev int64
+	for i := range recs {
+		r := &recs[i]
+		if r.Seq == 0 {
+			continue
+		}
+		us := r.Time.UnixMicro()
+		if h.first == 0 {
+			h.first, h.session, h.minTime, h.maxTime = r.Seq, r.Session, us, us
+		}
+		h.last, h.minTime, h.maxTime = r.Seq, min(h.minTime, us), max(h.maxTime, us)
+		mask := r.Type.Mask()
+		h.mask |= mask
+		if bit := bits.TrailingZeros64(mask); bit != otherBit {
+			dst = append(dst, byte(bit))
+		} else {
+			dst = append(dst, namedType)
+			dst = binary.AppendUvarint(dst, uint64(len(r.Type)))
+			dst = append(dst, r.Type...)
+		}
+		dst = binary.AppendVarint(dst, us-prev)
+		prev = us
+		dst = binary.AppendUvarint(dst, uint64(len(r.Wire)))
+		dst = append(dst, r.Wire...)
+	}
+	return dst
+}
+
+// otherBit is the bit of types that package event does not know.
+const otherBit = 63
+
+// decodeBatch returns the records of the envelope's payload that are of the
+// given types; empty means all. Their Wire are parts of one buffer that
+// belongs to them. stored is what splitEnvelope returned.
+func decodeBatch(h header, stored []byte, types event.Set) ([]Record, error) {
+	payload, err := unpack(h, stored)
+	if err != nil {
+		return nil, err
+	}
+	return decodeRecords(h, payload, types)
+}
+
+func unpack(h header, stored []byte) ([]byte, error) {
+	if h.codec == codecPlain {
+		if len(stored) != int(h.raw) {
+			return nil, fmt.Errorf("payload has %d bytes, the header says %d", len(stored), h.raw)
+		}
+		return stored, nil
+	}
+	payload, err := unzstd().DecodeAll(stored, make([]byte, 0, h.raw))
+	if err != nil {
+		return nil, err
+	}
+	if len(payload) != int(h.raw) {
+		return nil, fmt.Errorf("payload unpacks to %d bytes, the header says %d", len(payload), h.raw)
+	}
+	return payload, nil
+}
+
+// unzstd returns the decoder that everybody shares: it keeps no state between
+// calls of DecodeAll, and never writes past the capacity it is given.
+var unzstd = sync.OnceValue(func() *zstd.Decoder {
+	d, err := zstd.NewReader(nil, zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxMemory(maxPayload), zstd.WithDecoderConcurrency(0))
+	if err != nil {
+		panic(err) // the options are constant
+	}
+	return d
+})
+
+func decodeRecords(h header, payload []byte, types event.Set) ([]Record, error) {
+	n := h.count()
+	capacity := n
+	if !types.Empty() {
+		capacity = min(n, 64)
+	}
+	p := payloadReader{rest: payload}
+	recs := make([]Record, 0, capacity)
+	var us int64
+	for i := range n {
+		typ := p.typ()
+		us += p.varint()
+		wire := p.bytes()
+		if p.bad {
+			return nil, fmt.Errorf("record %d of %d does not parse", i+1, n)
+		}
+		if types.Empty() || types.Has(typ) {
+			recs = append(recs, Record{Seq: h.first + i, Session: h.session, Time: time.UnixMicro(us).UTC(), Type: typ, Wire: wire})
+		}
+	}
+	if len(p.rest) != 0 {
+		return nil, fmt.Errorf("%d bytes follow the last record", len(p.rest))
+	}
+	return recs, nil
+}
+
+var typeNames = event.Types()
+
+// payloadReader reads a payload; bad stays set once something did not parse.
+type payloadReader struct {
+	rest []byte
+	bad  bool
+}
+
+func (p *payloadReader) typ() event.Type {
+	if len(p.rest) == 0 {
+		p.bad = true
+		return ""
+	}
+	bit := p.rest[0]
+	p.rest = p.rest[1:]
+	if bit == namedType {
+		return event.Type(p.bytes())
+	}
+	if int(bit) >= len(typeNames) {
+		p.bad = true
+		return ""
+	}
+	return typeNames[bit]
+}
+
+func (p *payloadReader) varint() int64 {
+	v, n := binary.Varint(p.rest)
+	if n <= 0 {
+		p.bad = true
+		return 0
+	}
+	p.rest = p.rest[n:]
+	return v
+}
+
+func (p *payloadReader) bytes() []byte {
+	v, n := binary.Uvarint(p.rest)
+	if n <= 0 || v > uint64(len(p.rest)-n) {
+		p.bad = true
+		return nil
+	}
+	end := n + int(v)
+	b := p.rest[n:end:end]
+	p.rest = p.rest[end:]
+	return b
+}

@@ -1,0 +1,344 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// A change is what one transaction does to the file. Applying it twice is the
+// same as applying it once: a commit that failed may be in the file, and is
+// then simply repeated.
+type change struct {
+	batch   *batch   // to append; nil: none
+	toBlock bool     // batch is large and the tail empty: it is a block at once
+	seal    *seal    // a block that replaces batches of the tail; nil: none
+	promote []header // large batches at the tail's head that become blocks as they are
+	session *Session // a session to begin or to bring up to date; nil: none
+}
+
+// seal is a finished block and what it replaces.
+type seal struct {
+	block    header
+	data     []byte
+	replaces []header // batches of the tail, in order
+}
+
+// outcome is what a commit found out.
+type outcome struct {
+	sealed  bool   // the seal is in the file; false if its batches were evicted before
+	evicted uint64 // last number that the ring has given up; 0: none ever
+}
+
+// committer applies changes to the file and keeps the ring inside its limit.
+// It is owned by the writer goroutine.
+type committer struct {
+	// immutable
+	store   *store
+	limit   int // pages that may be in use
+	reserve int // pages kept free for what a transaction needs beside its values
+	ages    *ageClock
+}
+
+// transactionPages is what a transaction writes beside its values: the paths
+// to the leaves of tail, blocks, index and sessions, the root, the freelist.
+const transactionPages = 24
+
+func newCommitter(s *store, opt Options, ages *ageClock) (*committer, error) {
+	if err := s.countPages(); err != nil {
+		return nil, err
+	}
+	pageSize := s.pageSize()
+	return &committer{
+		store: s, ages: ages,
+		limit:   (int(opt.MaxSize)-allocSize(opt.MaxSize))/pageSize - 1,
+		reserve: transactionPages + opt.sealBytes/pageSize/2,
+	}, nil
+}
+
+// maxStored is the largest batch that the ring takes: a quarter of it, so
+// that contiguous room can always be found.
+func maxStored(maxSize int64) int { return int(min(maxSize/4, maxPayload)) }
+
+// commit writes c to disk and evicts what has to go. It returns nil only if
+// all of c is durable; after an error c may or may not be in the file.
+func (w *committer) commit(c *change) (outcome, error) {
+	for {
+		out, err := w.try(c)
+		if !errors.Is(err, berrors.ErrMaxSizeReached) {
+			return out, err
+		}
+		// No run of free pages is long enough. The transaction was given up
+		// before it wrote anything; a smaller one makes room for it.
+		if err := w.makeRoom(c); err != nil {
+			return out, err
+		}
+	}
+}
+
+func (w *committer) try(c *change) (out outcome, err error) {
+	pageSize := w.store.pageSize()
+	err = w.store.update(func(tx *bolt.Tx) error {
+		room := w.limit - w.store.pagesInUse(tx) - c.pages(pageSize) - w.reserve
+		if out.sealed, err = apply(tx, c); err != nil {
+			return err
+		}
+		if err := w.evict(tx, c, room, pageSize); err != nil {
+			return err
+		}
+		out.evicted, err = evicted(tx)
+		return err
+	})
+	return out, err
+}
+
+func (c *change) pages(pageSize int) int {
+	n := 0
+	if c.batch != nil {
+		n += pages(len(c.batch.data), pageSize)
+	}
+	if c.seal != nil {
+		n += pages(len(c.seal.data), pageSize)
+	}
+	return n
+}
+
+// apply puts everything of c but evictions into tx.
+func apply(tx *bolt.Tx, c *change) (sealed bool, err error) {
+	if c.seal != nil {
+		if sealed, err = applySeal(tx, c.seal); err != nil {
+			return sealed, err
+		}
+	}
+	for _, h := range c.promote {
+		if err := promote(tx, h); err != nil {
+			return sealed, err
+		}
+	}
+	if c.session != nil {
+		if err := putSession(tx, c.session); err != nil {
+			return sealed, err
+		}
+	}
+	if c.batch != nil {
+		return sealed, appendBatch(tx, c.batch, c.toBlock)
+	}
+	return sealed, nil
+}
+
+// appendBatch puts b behind the newest batch. b itself may already be there,
+// from a commit that failed and was written nevertheless.
+func appendBatch(tx *bolt.Tx, b *batch, toBlock bool) error {
+	last, h, err := newest(tx)
+	if err != nil {
+		return err
+	}
+	if again := h != nil && *h == b.hdr; !again && last != b.hdr.first-1 {
+		return damaged("tail", b.hdr.first, "the newest record is %d, %d should follow it", last, b.hdr.first)
+	}
+	if toBlock {
+		return putBlock(tx, b.hdr, b.data)
+	}
+	tail, err := appendOnly(tx, bucketTail)
+	if err != nil {
+		return err
+	}
+	return putValue(tail, key(b.hdr.first), b.data)
+}
+
+func putBlock(tx *bolt.Tx, h header, data []byte) error {
+	blocks, err := appendOnly(tx, bucketBlocks)
+	if err != nil {
+		return err
+	}
+	if err := putValue(blocks, key(h.first), data); err != nil {
+		return err
+	}
+	return putIndex(tx, h)
+}
+
+func putIndex(tx *bolt.Tx, h header) error {
+	index, err := appendOnly(tx, bucketIndex)
+	if err != nil {
+		return err
+	}
+	return index.Put(key(h.first), appendIndex(nil, &h))
+}
+
+// fate is what became of a batch of the tail.
+type fate int
+
+const (
+	inTail fate = iota
+	inBlocks
+	gone // evicted
+)
+
+// find says where the batch is that h heads, which was in the tail once.
+func find(tx *bolt.Tx, tail *bolt.Bucket, h header) (fate, error) {
+	k := key(h.first)
+	if data := value(tail, k, tail.Get(k)); data != nil {
+		got, err := headerAt("tail", k, data)
+		if err == nil && got != h {
+			err = damaged("tail", h.first, "the batch to seal is not the one that was written")
+		}
+		return inTail, err
+	}
+	index, err := appendOnly(tx, bucketIndex)
+	if err != nil {
+		return gone, err
+	}
+	if index.Get(k) != nil {
+		return inBlocks, nil
+	}
+	given, err := evicted(tx)
+	if err == nil && given < h.last {
+		err = damaged("tail", h.first, "the batch to seal is missing")
+	}
+	return gone, err
+}
+
+// applySeal replaces the batches by the block, after it has made sure that
+// they are the ones the block was made of. It reports whether the block is in
+// the file: not if the ring has taken the first of them.
+func applySeal(tx *bolt.Tx, s *seal) (bool, error) {
+	tail, err := appendOnly(tx, bucketTail)
+	if err != nil {
+		return false, err
+	}
+	for i, h := range s.replaces {
+		where, err := find(tx, tail, h)
+		switch {
+		case err != nil:
+			return false, err
+		case where == inTail:
+		case i == 0:
+			return where == inBlocks, nil // an earlier try was written
+		default:
+			return false, damaged("tail", h.first, "half of a seal is in the file")
+		}
+	}
+	for _, h := range s.replaces {
+		if err := deleteValue(tail, key(h.first)); err != nil {
+			return false, err
+		}
+	}
+	return true, putBlock(tx, s.block, s.data)
+}
+
+// promote moves a large batch from the tail to the blocks. Its bytes stay
+// where they are: only the bucket's place in the tree changes.
+func promote(tx *bolt.Tx, h header) error {
+	tail, err := appendOnly(tx, bucketTail)
+	if err != nil {
+		return err
+	}
+	where, err := find(tx, tail, h)
+	if err != nil || where != inTail {
+		return err
+	}
+	blocks, err := appendOnly(tx, bucketBlocks)
+	if err != nil {
+		return err
+	}
+	if err := tail.MoveBucket(key(h.first), blocks); err != nil {
+		return err
+	}
+	return putIndex(tx, h)
+}
+
+// evict removes oldest batches until room, a number of pages, is not negative
+// and none is past the age limit. It never takes the batch of c, and takes
+// only what is needed: every free page costs 8 bytes in each later commit.
+func (w *committer) evict(tx *bolt.Tx, c *change, room, pageSize int) error {
+	before := w.ages.evictBefore()
+	var last uint64
+	for {
+		h, bucket, ok, err := oldest(tx)
+		if err != nil {
+			return err
+		}
+		tooOld := ok && h.maxTime < before
+		if !ok || room >= 0 && !tooOld || c.batch != nil && h.first == c.batch.hdr.first {
+			break
+		}
+		if err := remove(tx, bucket, h); err != nil {
+			return err
+		}
+		last = h.last
+		room += pages(h.size(), pageSize)
+	}
+	if last == 0 {
+		return nil
+	}
+	meta, err := appendOnly(tx, bucketMeta)
+	if err != nil {
+		return err
+	}
+	if err := meta.Put(keyEvicted, key(last)); err != nil {
+		return err
+	}
+	return pruneSessions(tx, last)
+}
+
+func remove(tx *bolt.Tx, bucket []byte, h header) error {
+	b, err := appendOnly(tx, bucket)
+	if err != nil {
+		return err
+	}
+	if err := deleteValue(b, key(h.first)); err != nil {
+		return err
+	}
+	if string(bucket) == string(bucketTail) {
+		return nil
+	}
+	index, err := appendOnly(tx, bucketIndex)
+	if err != nil {
+		return err
+	}
+	return index.Delete(key(h.first))
+}
+
+// errNoRoom means that nothing is left that could be evicted.
+var errNoRoom = errors.New("journal: no room in the file, readers may hold the rest; it is tried again")
+
+// makeRoom evicts as many pages again as c needs, in a transaction of its own.
+func (w *committer) makeRoom(c *change) error {
+	pageSize := w.store.pageSize()
+	var given uint64
+	err := w.store.update(func(tx *bolt.Tx) error {
+		before, err := evicted(tx)
+		if err != nil {
+			return err
+		}
+		if err := w.evict(tx, c, -max(1, c.pages(pageSize)), pageSize); err != nil {
+			return err
+		}
+		given, err = evicted(tx)
+		if err == nil && given == before {
+			return errNoRoom
+		}
+		return err
+	})
+	if errors.Is(err, berrors.ErrMaxSizeReached) {
+		return fmt.Errorf("%w: %w", errNoRoom, err)
+	}
+	return err
+}
+
+// expired reports whether the oldest batch is past the age limit.
+func (w *committer) expired() bool {
+	before := w.ages.evictBefore()
+	if before == 0 {
+		return false
+	}
+	var old bool
+	err := w.store.view(func(tx *bolt.Tx) error {
+		h, _, ok, err := oldest(tx)
+		old = ok && h.maxTime < before
+		return err
+	})
+	return err == nil && old
+}

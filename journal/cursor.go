@@ -1,0 +1,436 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+
+	"torjournal/tor/event"
+)
+
+// Chunk is what a cursor hands out at once: what was lost, then records.
+type Chunk struct {
+	Gap     *Gap                  // numbers evicted before this cursor read them; nil: none
+	Lost    map[event.Type]uint64 // live-only events of the cursor's types that left the window unread; nil: none
+	Records []Record              // of the cursor's types, in order; valid until the next call of Next
+	Behind  bool                  // the records came from the file: the cursor is not live
+}
+
+func (c *Chunk) empty() bool { return c.Gap == nil && c.Lost == nil && len(c.Records) == 0 }
+
+const (
+	// chunkRecords bounds the records that Next collects in the cursor's own
+	// slice. = 64 × 80 bytes = 5 KiB a cursor.
+	chunkRecords = 64
+
+	// chunkBytes bounds the wire bytes that Next copies from a block of the
+	// file into the cursor's own buffer, but for one larger record. = 32 KiB
+	// a cursor that reads from the file; nothing for one that is live.
+	chunkBytes = 32 << 10
+
+	// chunkNodes is how many nodes of the window one look takes along.
+	chunkNodes = 16
+)
+
+// Cursor reads the journal from one point into the present. Its methods are
+// for one goroutine, except Ready's channel.
+//
+// A cursor is live while its place is inside the window, and behind when it is
+// not: then it reads the file until its number is in the window, and goes on
+// there. It has a place in each world, the number of a node and the number of
+// a record, because live-only events have no number and evicted nodes no
+// place.
+type Cursor struct {
+	// immutable
+	j     *Journal
+	ready chan struct{} // capacity 1; sent to when Next may have more
+
+	// shared with the writer, which wakes an armed cursor when it publishes
+	// something of mask
+	state atomic.Uint64 // running, armed, or woken + number of the node to go on with
+	mask  atomic.Uint64 // of types
+
+	// owned by the goroutine that uses the cursor
+	types  event.Set
+	exact  bool                  // mask decides about every type
+	live   bool                  // place is valid
+	place  uint64                // number of the node to look at next…
+	index  int                   // …and of the record in it
+	seq    uint64                // number of the record to look at next
+	lapsed bool                  // fell out of the window: count says when
+	count  liveCount             // live-only events published before the node at place
+	seen   map[event.Type]uint64 // live-only events of that node before index; nil: none
+	recs   []Record              // Chunk.Records, unless they are a node's
+	wires  []byte                // what recs point to if they came from the file
+	closed bool
+}
+
+// States of a cursor. What lies between the place of an armed cursor and the
+// node that woke it was not wanted, and may have left the window since.
+const (
+	running = 0
+	armed   = 1 // has read everything: wake it
+	woken   = 2 // and more: the number of the node that did
+)
+
+// NewCursor returns a cursor whose next record is the first with a number of
+// at least from; from 0 means the end: only what is published from now on. An
+// empty set selects nothing.
+func (j *Journal) NewCursor(from uint64, types event.Set) *Cursor {
+	c := &Cursor{j: j, ready: make(chan struct{}, 1)}
+	c.setTypes(types)
+	j.win.register(c)
+	c.Seek(from)
+	return c
+}
+
+func (c *Cursor) setTypes(types event.Set) {
+	c.types, c.exact = types, types.Exact()
+	c.mask.Store(types.Mask())
+}
+
+// Ready returns a channel of capacity 1 that receives when Next may have
+// more. It is level-triggered: after a Next that returned something it
+// receives again, until one has returned an empty Chunk.
+func (c *Cursor) Ready() <-chan struct{} { return c.ready }
+
+// SetTypes changes what the cursor selects from its position on. A cursor
+// that has read everything is at the end: it selects of what comes.
+func (c *Cursor) SetTypes(types event.Set) {
+	w := c.j.win
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if c.state.Load() == armed {
+		c.toEndLocked(w)
+	}
+	c.setTypes(types)
+}
+
+// Seek moves the cursor: as NewCursor's from.
+func (c *Cursor) Seek(from uint64) {
+	w := c.j.win
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	c.state.Store(running)
+	if from > 0 {
+		c.live, c.lapsed, c.seq, c.seen = false, false, from, nil
+		signal(c.ready)
+		return
+	}
+	c.toEndLocked(w)
+	c.armLocked(w)
+}
+
+func (c *Cursor) toEndLocked(w *window) {
+	c.live, c.place, c.index = true, w.endLocked(), 0
+	c.seq, c.count, c.seen = w.next, w.live, nil
+}
+
+func (c *Cursor) armLocked(w *window) {
+	if w.closed {
+		signal(c.ready)
+		return
+	}
+	c.state.Store(armed)
+}
+
+// Position returns the number of the next record the cursor will look at.
+func (c *Cursor) Position() uint64 {
+	if c.state.Load() == armed {
+		return max(c.seq, c.j.win.published()+1)
+	}
+	return c.seq
+}
+
+// Close releases the cursor.
+func (c *Cursor) Close() {
+	c.closed = true
+	c.recs, c.wires = nil, nil
+	c.j.win.unregister(c)
+}
+
+// Next returns what is there, without waiting for more; an empty Chunk if
+// nothing is. When the cursor is behind it reads the file, and ctx ends that.
+// The error is a *DamageError, ctx's, or ErrClosed: of a closed journal Next
+// still returns what a live cursor has not read yet.
+//
+// Records are a slice that all cursors share or one that is the cursor's own:
+// the caller may change neither, nor keep it beyond the next call. Their Wire
+// may be kept if the Chunk is not Behind.
+func (c *Cursor) Next(ctx context.Context) (Chunk, error) {
+	if c.closed {
+		return Chunk{}, ErrClosed
+	}
+	clear(c.recs)
+	c.recs = c.recs[:0]
+	var ch Chunk
+	for {
+		var err error
+		done := false
+		if c.live {
+			done, err = c.fromWindow(&ch)
+		} else {
+			done, err = c.fromFile(ctx, &ch)
+		}
+		if err != nil || done {
+			if !ch.empty() {
+				signal(c.ready)
+			}
+			return ch, err
+		}
+	}
+}
+
+// fromWindow fills ch from the window. done is false if there is no telling
+// yet: the cursor has fallen out of the window, or passed only what it does
+// not want.
+func (c *Cursor) fromWindow(ch *Chunk) (done bool, err error) {
+	var buf [chunkNodes]*node
+	w := c.j.win
+	w.mu.RLock()
+	c.catchUpLocked(w)
+	if c.place < w.from {
+		w.mu.RUnlock()
+		c.live, c.lapsed = false, true
+		c.count, c.seen = c.counted(), nil
+		return false, nil
+	}
+	nodes := buf[:copy(buf[:], w.nodes[c.place-w.from:])]
+	if len(nodes) == 0 {
+		if w.closed && ch.empty() {
+			err = ErrClosed
+		}
+		c.armLocked(w)
+	}
+	w.mu.RUnlock()
+	for _, n := range nodes {
+		if full := c.fromNode(n, ch); full {
+			return true, nil
+		}
+	}
+	return len(nodes) == 0 || !ch.empty(), err
+}
+
+// catchUpLocked passes what was published since the cursor was armed and is
+// not wanted, though it may have left the window.
+func (c *Cursor) catchUpLocked(w *window) {
+	to := c.place
+	switch state := c.state.Swap(running); {
+	case state >= woken:
+		to = max(to, state-woken)
+	case state == armed:
+		// Nothing that was published before the newest batch was wanted, and
+		// all of the newest batch is in the window.
+		to = max(to, w.from)
+	}
+	if to == c.place {
+		return
+	}
+	c.place, c.index, c.seen = to, 0, nil
+	if to >= w.from && to < w.endLocked() {
+		n := w.nodes[to-w.from]
+		c.seq, c.count = max(c.seq, n.first), n.live
+	}
+}
+
+// counted returns the live-only events that were published before the
+// cursor's place.
+func (c *Cursor) counted() liveCount {
+	if c.seen == nil {
+		return c.count
+	}
+	sum := liveCount{}
+	for _, m := range []map[event.Type]uint64{c.count, c.seen} {
+		for t, n := range m {
+			sum[t] += n
+		}
+	}
+	return sum
+}
+
+// fromNode adds what is wanted of the rest of n. It reports whether ch is
+// full; if not, the cursor has passed the node.
+func (c *Cursor) fromNode(n *node, ch *Chunk) (full bool) {
+	want := c.mask.Load()
+	if n.mask&want == 0 {
+		c.pass(n)
+		return false
+	}
+	if len(n.recs) > chunkRecords && c.index == 0 && n.mask&^want == 0 && c.exact && c.seq <= n.first {
+		if len(ch.Records) == 0 {
+			ch.Records = n.recs
+			c.pass(n)
+		}
+		return true
+	}
+	for i := c.index; i < len(n.recs); i++ {
+		r := &n.recs[i]
+		if want&(1<<n.bits[i]) == 0 || !c.exact && !c.types.Has(r.Type) || r.Seq != 0 && r.Seq < c.seq {
+			continue
+		}
+		if len(c.recs) == chunkRecords {
+			c.stop(n, i)
+			return true
+		}
+		c.recs = append(c.recs, *r)
+		ch.Records = c.recs
+	}
+	c.pass(n)
+	return false
+}
+
+// pass moves the cursor behind n.
+func (c *Cursor) pass(n *node) {
+	c.place, c.index = c.place+1, 0
+	c.seq = max(c.seq, n.next)
+	c.count, c.seen = n.after, nil
+}
+
+// stop moves the cursor to record i of n.
+func (c *Cursor) stop(n *node, i int) {
+	c.count = n.live
+	for _, r := range n.recs[c.index:i] {
+		if r.Seq == 0 {
+			c.note(r.Type)
+		} else {
+			c.seq = max(c.seq, r.Seq+1)
+		}
+	}
+	c.index = i
+}
+
+func (c *Cursor) note(t event.Type) {
+	if c.seen == nil {
+		c.seen = map[event.Type]uint64{}
+	}
+	c.seen[t]++
+}
+
+// fromFile fills ch from the file, or finds that the window has what comes
+// next and makes the cursor live; then done is false.
+func (c *Cursor) fromFile(ctx context.Context, ch *Chunk) (done bool, err error) {
+	first, limit := c.rejoin(ch)
+	if c.live {
+		return false, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return true, err
+	}
+	if c.types.Empty() {
+		c.seq = first // nothing is wanted of what was missed
+		return false, nil
+	}
+	run := c.j.cache.get(c.seq)
+	if run == nil {
+		if run, err = c.load(ctx, limit, ch); err != nil {
+			return true, err
+		}
+		if run == nil {
+			return ch.Gap != nil, nil
+		}
+	}
+	c.copyOut(run, first, ch)
+	return !ch.empty(), nil
+}
+
+// rejoin makes the cursor live if its number is in the window. It returns the
+// first number that is and the last that is published.
+func (c *Cursor) rejoin(ch *Chunk) (first, limit uint64) {
+	w := c.j.win
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	first, limit = w.firstLocked(), w.next-1
+	if c.seq < first {
+		return first, limit
+	}
+	before := c.count
+	c.live, c.wires, c.seen, c.count = true, nil, nil, w.live
+	c.place, c.index = w.findLocked(c.seq)
+	if i := c.place - w.from; i < uint64(len(w.nodes)) {
+		n := w.nodes[i]
+		c.count = n.live
+		for _, r := range n.recs[:c.index] {
+			if r.Seq == 0 {
+				c.note(r.Type)
+			}
+		}
+	}
+	if c.lapsed {
+		ch.Lost = c.counted().minus(before, c.types)
+		c.lapsed = false
+	}
+	return first, limit
+}
+
+// load reads the run that holds the cursor's next record from the file. It
+// returns nil if there is none up to limit.
+func (c *Cursor) load(ctx context.Context, limit uint64, ch *Chunk) (*decoded, error) {
+	st, err := c.j.store.fetch(ctx, c.seq, limit, Range{Types: c.types})
+	if errors.Is(err, io.EOF) {
+		return nil, c.skipTo(limit, ch)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if st.From > c.seq && ch.Gap == nil {
+		ch.Gap = &Gap{From: c.seq, To: st.From - 1}
+	}
+	c.seq = max(c.seq, st.First)
+	recs, err := st.Decode(noTypes)
+	if err != nil {
+		return nil, at(c.j.store.path, err)
+	}
+	run := &decoded{first: st.First, last: st.Last, recs: recs}
+	c.j.cache.add(run)
+	return run, nil
+}
+
+// skipTo moves the cursor behind limit, because the file holds nothing more
+// for it; what was evicted on the way is a gap nevertheless.
+func (c *Cursor) skipTo(limit uint64, ch *Chunk) error {
+	b, err := c.j.store.firstNumber()
+	if err != nil {
+		return err
+	}
+	if b > c.seq && ch.Gap == nil {
+		ch.Gap = &Gap{From: c.seq, To: min(b-1, limit)}
+	}
+	c.seq = max(c.seq, limit+1)
+	return nil
+}
+
+// copyOut copies records of run into the cursor's own buffer, so that a
+// cursor that stops reading keeps no block alive. It leaves those that are in
+// the window to the window.
+func (c *Cursor) copyOut(run *decoded, first uint64, ch *Chunk) {
+	ch.Behind = true
+	c.wires = c.wires[:0]
+	if cap(c.wires) > chunkBytes {
+		c.wires = nil // one large record does not stay
+	}
+	for _, r := range run.recs[c.seq-run.first:] {
+		if r.Seq >= first {
+			break
+		}
+		if c.types.Has(r.Type) {
+			if len(c.recs) == chunkRecords || len(c.recs) > 0 && len(c.wires)+len(r.Wire) > chunkBytes {
+				break
+			}
+			c.keep(r)
+		}
+		c.seq = r.Seq + 1
+	}
+	ch.Records = c.recs
+}
+
+func (c *Cursor) keep(r Record) {
+	if len(c.wires)+len(r.Wire) > cap(c.wires) {
+		// What was handed out before points into the old buffer, and may.
+		c.wires = make([]byte, 0, max(chunkBytes, len(r.Wire)))
+	}
+	from := len(c.wires)
+	c.wires = append(c.wires, r.Wire...)
+	r.Wire = c.wires[from:len(c.wires):len(c.wires)]
+	c.recs = append(c.recs, r)
+}

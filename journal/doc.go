@@ -1,0 +1,34 @@
+// Package journal is the ring journal: one bbolt file to which every event is
+// committed before anybody sees it, and cursors that run from any record into
+// the present.
+//
+//	Append ──▶ queue ──▶ writer ──▶ commit ──▶ publish ──▶ window ──▶ cursors
+//	           8 MiB     one        bbolt,               8 MiB,      one for each
+//	                     goroutine  zstd                 shared      subscriber
+//	                                  ▲                                  │
+//	                       sealer ────┘ blocks          file ◀───────────┘
+//	                                                    when behind the window
+//
+// It promises:
+//
+//   - A record that anybody has received is in the file, also after the
+//     process or the machine has died right then (writer.go tells how).
+//   - Records are numbered from 1 without a hole, and every cursor gets them in
+//     that order, each once. What is missing for it is said: a Gap for what the
+//     ring evicted, Lost for live-only events, a JOURNAL DROPPED record for what
+//     an overload cost.
+//   - The file never exceeds Options.MaxSize. The oldest records give way.
+//   - Memory is bounded whatever the subscribers do: a slow one reads the file.
+//   - A damaged file gives an error that says where, never fewer records in
+//     silence, and never a panic or a fault.
+//
+// It does not parse events, choose what is kept, or know the control port:
+// tor/scrub and control do. It does not encrypt, and it does not sum up what
+// the ring gives away.
+//
+// A limit that is lowered makes the ring give away what is too much, but the
+// file keeps its size: its pages are used again, never given back.
+//
+// The file itself is described in FORMAT.md. Journal is the writer's side, File
+// reads a file that nobody has open, and both are a Reader.
+package journal

@@ -1,0 +1,267 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"torjournal/tor/event"
+)
+
+const (
+	// runBytes is how much of the tail one Stored takes together: its batches
+	// may be single events, and each Fetch has a cost of its own.
+	runBytes = 64 << 10
+
+	// scanEntries is how many index entries or batches one read transaction
+	// looks at: a fraction of a millisecond.
+	scanEntries = 4096
+)
+
+// errScan means that scanEntries were looked at; the search goes on in
+// another transaction.
+var errScan = errors.New("journal: scan goes on")
+
+// noTypes selects every type, as Range and Decode have it.
+var noTypes event.Set
+
+// fetch finds the stored batch for Reader.Fetch among the records up to
+// limit, in as many short transactions as it takes.
+func (s *store) fetch(ctx context.Context, seq, limit uint64, r Range) (st Stored, err error) {
+	seq = max(seq, r.From, 1)
+	from, next := seq, seq
+	for {
+		if err := ctx.Err(); err != nil {
+			return st, err
+		}
+		err := s.view(func(tx *bolt.Tx) error {
+			f := fetcher{tx: tx, limit: limit, r: r, next: next, budget: scanEntries}
+			st, err = f.find()
+			if f.begin > next {
+				from = f.begin // next to begin-1 were evicted unseen
+			}
+			next = f.next
+			return err
+		})
+		switch {
+		case errors.Is(err, errScan):
+			continue
+		case err != nil:
+			return Stored{}, err
+		}
+		st.From = from
+		if from == seq {
+			st.From = min(seq, st.First) // nothing was lost
+		}
+		return st, nil
+	}
+}
+
+// fetcher looks for one stored batch in one transaction.
+type fetcher struct {
+	tx     *bolt.Tx
+	limit  uint64 // last number that may be given away
+	r      Range
+	budget int    // entries that may still be looked at
+	next   uint64 // in: where to begin; out: what was not looked at yet
+	begin  uint64 // out: the first number the file holds, or would hold
+}
+
+func (f *fetcher) find() (Stored, error) {
+	given, err := evicted(f.tx)
+	if err != nil {
+		return Stored{}, err
+	}
+	f.begin = given + 1
+	f.next = max(f.next, f.begin)
+	st, err := f.inBlocks()
+	if err == nil && st.Data == nil {
+		st, err = f.inTail()
+	}
+	return st, err
+}
+
+// check stops the walk when the batch that follows does not follow: the
+// journal is contiguous, and what is missing must never be missed in silence.
+func (f *fetcher) check(bucket string, h header) error {
+	if h.first > f.next {
+		return damaged(bucket, f.next, "records %d to %d are missing", f.next, h.first-1)
+	}
+	return nil
+}
+
+func (f *fetcher) inBlocks() (Stored, error) {
+	index, err := appendOnly(f.tx, bucketIndex)
+	if err != nil {
+		return Stored{}, err
+	}
+	c := index.Cursor()
+	for k, v := seekHolder(c, f.next); k != nil; k, v = c.Next() {
+		h, err := entryAt(k, v)
+		if err == nil && h.last >= f.next {
+			err = f.check("index", h)
+		}
+		switch {
+		case err != nil:
+			return Stored{}, err
+		case h.last < f.next:
+			continue // the block before the one that holds f.next
+		case h.last > f.limit || f.r.To != 0 && h.first > f.r.To:
+			return Stored{}, io.EOF
+		case f.r.mayHold(&h):
+			data, err := block(f.tx, h)
+			return Stored{First: h.first, Last: h.last, Data: append([]byte(nil), data...)}, err
+		}
+		f.next = h.last + 1
+		if f.budget--; f.budget == 0 {
+			return Stored{}, errScan
+		}
+	}
+	return Stored{}, nil
+}
+
+// inTail takes batches that follow each other together, from the first that
+// may hold a record of the range.
+func (f *fetcher) inTail() (st Stored, err error) {
+	tail, err := appendOnly(f.tx, bucketTail)
+	if err != nil {
+		return st, err
+	}
+	c := tail.Cursor()
+	for k, v := seekHolder(c, f.next); k != nil; k, v = c.Next() {
+		data := value(tail, k, v)
+		h, err := headerAt("tail", k, data)
+		if err == nil && h.last >= f.next {
+			err = f.check("tail", h)
+		}
+		switch {
+		case err != nil:
+			return Stored{}, err
+		case h.last < f.next:
+			continue
+		case h.last > f.limit || f.r.To != 0 && h.first > f.r.To,
+			st.Data != nil && len(st.Data)+len(data) > runBytes:
+			return st, eofIfEmpty(st)
+		case st.Data != nil || f.r.mayHold(&h):
+			if st.Data == nil {
+				st.First = h.first
+			}
+			st.Last, st.Data = h.last, append(st.Data, data...)
+		}
+		f.next = h.last + 1
+		if f.budget--; f.budget == 0 && st.Data == nil {
+			return st, errScan
+		}
+	}
+	return st, eofIfEmpty(st)
+}
+
+func eofIfEmpty(st Stored) error {
+	if st.Data == nil {
+		return io.EOF
+	}
+	return nil
+}
+
+// seekHolder moves c to the last key that is at most seq, which may hold it,
+// or to the first key if there is none.
+func seekHolder(c *bolt.Cursor, seq uint64) (k, v []byte) {
+	want := key(seq)
+	k, v = c.Seek(want)
+	if k != nil && string(k) == string(want) {
+		return k, v
+	}
+	if k == nil {
+		return c.Last()
+	}
+	if pk, pv := c.Prev(); pk != nil {
+		return pk, pv
+	}
+	return c.First()
+}
+
+// seekTime returns the first number of the first batch up to limit that may
+// hold a record at or after t; limit+1 if there is none.
+func (s *store) seekTime(ctx context.Context, t time.Time, limit uint64) (uint64, error) {
+	st, err := s.fetch(ctx, 1, limit, Range{Since: t})
+	switch {
+	case errors.Is(err, io.EOF):
+		return limit + 1, nil
+	case err != nil:
+		return 0, err
+	}
+	return st.First, nil
+}
+
+// bounds returns what the file holds up to limit.
+func (s *store) bounds(ctx context.Context, limit uint64) (b Bounds, err error) {
+	first, err := s.fetch(ctx, 1, limit, Range{})
+	if errors.Is(err, io.EOF) {
+		return b, nil
+	}
+	if err != nil {
+		return b, err
+	}
+	var data []byte
+	err = s.view(func(tx *bolt.Tx) error {
+		last, h, err := newest(tx)
+		if err != nil || h == nil {
+			return err
+		}
+		b.Last = min(last, limit)
+		st, err := (&fetcher{tx: tx, limit: limit, next: b.Last, budget: scanEntries}).find()
+		data = st.Data
+		return err
+	})
+	if err != nil {
+		return b, err
+	}
+	b.First = first.First
+	if b.FirstTime, err = timeOf(first.Data, b.First); err == nil {
+		b.LastTime, err = timeOf(data, b.Last)
+	}
+	return b, at(s.path, err)
+}
+
+// timeOf returns the arrival of record seq in stored batches.
+func timeOf(data []byte, seq uint64) (time.Time, error) {
+	for len(data) > 0 {
+		h, payload, rest, err := splitEnvelope(data)
+		if err != nil {
+			return time.Time{}, damaged("", seq, "%w", err)
+		}
+		if data = rest; seq > h.last {
+			continue
+		}
+		recs, err := decodeBatch(h, payload, noTypes)
+		if err != nil {
+			return time.Time{}, damaged("", h.first, "%w", err)
+		}
+		if seq >= h.first {
+			return recs[seq-h.first].Time, nil
+		}
+	}
+	return time.Time{}, damaged("", seq, "%w", fmt.Errorf("the batch does not hold the record"))
+}
+
+// firstNumber returns the first number that the ring has not given up.
+func (s *store) firstNumber() (n uint64, err error) {
+	err = s.view(func(tx *bolt.Tx) error {
+		n, err = evicted(tx)
+		return err
+	})
+	return n + 1, err
+}
+
+// ceilMicro returns the first µs since 1970 that is not before t.
+func ceilMicro(t time.Time) int64 {
+	us := t.UnixMicro()
+	if time.UnixMicro(us).Before(t) {
+		us++
+	}
+	return us
+}

@@ -1,0 +1,269 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	bolt "go.etcd.io/bbolt"
+
+	"torjournal/tor/event"
+)
+
+// Journal is an open journal file with its writer. All methods may be called
+// by any goroutine.
+type Journal struct {
+	// immutable
+	opt    Options
+	store  *store
+	q      *queue
+	win    *window
+	cache  *blockCache
+	writer *writer
+	sealer *sealer
+	stop   chan struct{} // closed when Close begins
+	unseal context.CancelFunc
+	counts *counts
+
+	closeOnce sync.Once
+	closeErr  error // written inside closeOnce
+}
+
+// Open opens the journal file at path for writing, or creates it, with its
+// folder if need be. It waits up to 10 seconds for a reader to let go of the
+// file, then returns ErrLocked.
+func Open(path string, opt Options) (*Journal, error) {
+	opt, err := opt.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s, err := openStore(path, opt, false)
+	if err != nil {
+		return nil, err
+	}
+	j, err := start(s, opt)
+	if err != nil {
+		s.abandon()
+		return nil, openError(path, err)
+	}
+	return j, nil
+}
+
+// start builds what stands around an open file and starts its goroutines.
+func start(s *store, opt Options) (*Journal, error) {
+	j := &Journal{opt: opt, store: s, cache: &blockCache{}, stop: make(chan struct{}), counts: newCounts()}
+	state, err := readState(s)
+	if err != nil {
+		return nil, err
+	}
+	ages := newAgeClock(opt)
+	com, err := newCommitter(s, opt, ages)
+	if err != nil {
+		return nil, err
+	}
+	tailEncoder, err := newEncoder(zstd.SpeedFastest)
+	if err != nil {
+		return nil, err
+	}
+	blockEncoder, err := newEncoder(zstd.SpeedBetterCompression)
+	if err != nil {
+		return nil, err
+	}
+	j.q = newQueue(opt.queueBytes, opt.Now)
+	j.win = newWindow(opt.windowBytes, state.next)
+	j.sealer = &sealer{store: s, enc: blockEncoder, jobs: make(chan []header, 1), out: make(chan sealResult, 1), done: make(chan struct{})}
+	j.writer = &writer{
+		env: writerEnv{
+			commit: com.commit, expired: com.expired, reread: s.reread, publish: j.win.publish, pause: j.pause, now: opt.Now,
+			seal: func(b []header) { j.sealer.jobs <- b },
+		},
+		q: j.q, log: opt.Logger, delay: opt.CommitDelay,
+		batchMax: opt.sealBytes, storedMax: maxStored(opt.MaxSize), sealAt: opt.sealBytes, sealAge: opt.MaxAge / 16,
+		sealed: j.sealer.out, done: make(chan struct{}), counts: j.counts,
+		enc: tailEncoder, next: state.next, session: state.session, tail: state.tail,
+	}
+	if state.session != nil {
+		j.counts.session.Store(state.session.ID)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	j.unseal = cancel
+	go j.sealer.run(ctx)
+	go j.writer.run()
+	return j, nil
+}
+
+// state is what the writer must know of the file to go on.
+type state struct {
+	next    uint64
+	session *Session
+	tail    []header
+}
+
+func readState(s *store) (st state, err error) {
+	err = s.view(func(tx *bolt.Tx) error {
+		last, _, err := newest(tx)
+		if err != nil {
+			return err
+		}
+		st.next = last + 1
+		all, err := sessions(tx)
+		if err != nil {
+			return err
+		}
+		if len(all) > 0 {
+			st.session = &all[len(all)-1]
+		}
+		tail, err := appendOnly(tx, bucketTail)
+		if err != nil {
+			return err
+		}
+		return tail.ForEach(func(k, v []byte) error {
+			h, err := headerAt("tail", k, value(tail, k, v))
+			st.tail = append(st.tail, h)
+			return err
+		})
+	})
+	return st, err
+}
+
+// reread returns the last record that the file holds, whatever the writer
+// believes.
+func (s *store) reread() (last uint64, err error) {
+	err = s.view(func(tx *bolt.Tx) error {
+		last, _, err = newest(tx)
+		return err
+	})
+	return last, err
+}
+
+// pause waits before a failed commit is tried again.
+func (j *Journal) pause(d time.Duration) (stopping bool) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-j.stop:
+	}
+	select {
+	case <-j.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// Append hands events to the writer, in order; it is the only way into the
+// journal. An event.Live is delivered in its place and never written. Append
+// returns when the events are queued, not when they are on disk: Flush waits
+// for that. When the queue is full it blocks; events that have waited 30 s
+// lead to drops, which are counted and recorded. After an error a first part
+// of the events may have been queued. The bytes that Format returns must not
+// change any more.
+func (j *Journal) Append(ctx context.Context, evs ...event.Event) error {
+	if len(evs) > smallAppend {
+		return j.append(ctx, make([]item, 0, len(evs)), evs)
+	}
+	var items [smallAppend]item
+	return j.append(ctx, items[:0], evs)
+}
+
+// smallAppend is how many events Append takes without allocating.
+const smallAppend = 4
+
+func (j *Journal) append(ctx context.Context, items []item, evs []event.Event) error {
+	for _, ev := range evs {
+		live := false
+		if l, ok := ev.(event.Live); ok {
+			ev, live = l.Event, true
+		}
+		typ := ev.Type()
+		items = append(items, item{wire: ev.Format(), typ: typ, bit: bitOf(typ), live: live})
+	}
+	return j.q.put(ctx, items)
+}
+
+// BeginSession: what is appended after it belongs to src. If src is the same
+// process as the current session's (same name and PID, Started within 2 s),
+// that session goes on and continued is true. Returns when committed.
+func (j *Journal) BeginSession(ctx context.Context, src event.Source) (id uint64, continued bool, err error) {
+	o := &op{source: &src, done: make(chan struct{})}
+	if err := j.do(ctx, o); err != nil {
+		return 0, false, err
+	}
+	return o.session, o.continued, nil
+}
+
+// Flush returns when everything appended before it is committed and published.
+func (j *Journal) Flush(ctx context.Context) error {
+	return j.do(ctx, &op{done: make(chan struct{})})
+}
+
+func (j *Journal) do(ctx context.Context, o *op) error {
+	if err := j.q.put(ctx, []item{{op: o}}); err != nil {
+		return err
+	}
+	select {
+	case <-o.done:
+		return o.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Settled returns a channel that is closed once every event that had arrived
+// by t (its Append was called by then, also if it still waits for room) is
+// published. t should have a monotonic reading, as time.Now gives it.
+func (j *Journal) Settled(t time.Time) <-chan struct{} { return j.q.settled(t) }
+
+// SeekTime returns the number of the first record of the first batch that may
+// hold a record at or after t; if there is none, the number of the record that
+// will come next.
+func (j *Journal) SeekTime(ctx context.Context, t time.Time) (uint64, error) {
+	return j.store.seekTime(ctx, t, j.win.published())
+}
+
+// Fetch is Reader's.
+func (j *Journal) Fetch(ctx context.Context, seq uint64, r Range) (Stored, error) {
+	return j.store.fetch(ctx, seq, j.win.published(), r)
+}
+
+// Wait is Reader's.
+func (j *Journal) Wait(ctx context.Context, seq uint64) error {
+	for {
+		ch, err := j.win.await(seq)
+		if ch == nil || err != nil {
+			return err
+		}
+		select {
+		case <-ch:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Bounds is Reader's.
+func (j *Journal) Bounds(ctx context.Context) (Bounds, error) {
+	return j.store.bounds(ctx, j.win.published())
+}
+
+// Sessions is Reader's.
+func (j *Journal) Sessions(context.Context) ([]Session, error) { return j.store.sessions() }
+
+// Close refuses new events, commits and publishes those that wait, and closes
+// the file. Cursors can still read what is in memory. Further calls return
+// what the first did.
+func (j *Journal) Close() error {
+	j.closeOnce.Do(func() {
+		close(j.stop)
+		j.q.close()
+		<-j.writer.done
+		j.unseal()
+		<-j.sealer.done
+		j.win.close()
+		j.closeErr = errors.Join(j.writer.err, j.store.close())
+	})
+	return j.closeErr
+}

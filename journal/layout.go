@@ -1,0 +1,198 @@
+package journal
+
+import (
+	"encoding/binary"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// The buckets of schema 1, see package migrations and FORMAT.md.
+var (
+	bucketMeta     = []byte("meta")
+	bucketTail     = []byte("tail")
+	bucketBlocks   = []byte("blocks")
+	bucketIndex    = []byte("index")
+	bucketSessions = []byte("sessions")
+
+	keyEvicted = []byte("evicted") // in meta: the last number that the ring gave up
+	keyValue   = []byte("v")       // the one key of a large value's own bucket
+)
+
+// ownBucket is the size from which a batch lies in a bucket of its own: half
+// of the smallest usual page. bbolt does not split a leaf of four keys, so
+// that each append of a large value would write its neighbours again.
+const ownBucket = 2048
+
+func key(n uint64) []byte { return binary.BigEndian.AppendUint64(make([]byte, 0, 8), n) }
+
+// number reads a key. Keys of other lengths cannot be ours.
+func number(bucket string, k []byte) (uint64, error) {
+	if len(k) != 8 {
+		return 0, damaged(bucket, 0, "a key has %d bytes, not 8", len(k))
+	}
+	return binary.BigEndian.Uint64(k), nil
+}
+
+// appendOnly returns the bucket with the fill that suits keys in order. It
+// must be asked anew in each transaction.
+func appendOnly(tx *bolt.Tx, name []byte) (*bolt.Bucket, error) {
+	b := tx.Bucket(name)
+	if b == nil {
+		return nil, damaged(string(name), 0, "the bucket is missing")
+	}
+	b.FillPercent = 1
+	return b, nil
+}
+
+// putValue stores data under k, whatever lay there. data must stay unchanged
+// until the transaction ends.
+func putValue(b *bolt.Bucket, k, data []byte) error {
+	if len(data) < ownBucket && b.Bucket(k) == nil {
+		return b.Put(k, data)
+	}
+	own, err := b.CreateBucketIfNotExists(k)
+	if err != nil {
+		return err
+	}
+	own.FillPercent = 1
+	return own.Put(keyValue, data)
+}
+
+// value returns what putValue stored; v is what a cursor of b says of k. The
+// bytes are valid until the transaction ends.
+func value(b *bolt.Bucket, k, v []byte) []byte {
+	if v != nil {
+		return v
+	}
+	if own := b.Bucket(k); own != nil {
+		return own.Get(keyValue)
+	}
+	return nil
+}
+
+func deleteValue(b *bolt.Bucket, k []byte) error {
+	if b.Bucket(k) != nil {
+		return b.DeleteBucket(k)
+	}
+	return b.Delete(k)
+}
+
+// pages is how many pages a value of that many bytes occupies: its own if it
+// has a bucket, else its share of a leaf, rounded up.
+func pages(size, pageSize int) int {
+	const leaf = 16 + 16 + 8 // page header, element, key
+	return (size + leaf + pageSize - 1) / pageSize
+}
+
+// headerAt parses the header of the batch that lies under k.
+func headerAt(bucket string, k, data []byte) (header, error) {
+	first, err := number(bucket, k)
+	if err != nil {
+		return header{}, err
+	}
+	h, err := parseHeader(data)
+	if err != nil {
+		return h, damaged(bucket, first, "%w", err)
+	}
+	if h.first != first || h.size() != len(data) {
+		return h, damaged(bucket, first, "the batch there is of records %d to %d with %d bytes, and has %d", h.first, h.last, h.size(), len(data))
+	}
+	return h, nil
+}
+
+// entryAt parses the index entry under k.
+func entryAt(k, data []byte) (header, error) {
+	first, err := number("index", k)
+	if err != nil {
+		return header{}, err
+	}
+	h, err := parseIndex(data)
+	if err != nil {
+		return h, damaged("index", first, "%w", err)
+	}
+	if h.first != first {
+		return h, damaged("index", first, "the entry there is of record %d", h.first)
+	}
+	return h, nil
+}
+
+// block returns the stored bytes of the block that the index entry h names.
+func block(tx *bolt.Tx, h header) ([]byte, error) {
+	b, err := appendOnly(tx, bucketBlocks)
+	if err != nil {
+		return nil, err
+	}
+	k := key(h.first)
+	data := value(b, k, b.Get(k))
+	if data == nil {
+		return nil, damaged("blocks", h.first, "the index names a block that is not there")
+	}
+	got, err := headerAt("blocks", k, data)
+	if err != nil {
+		return nil, err
+	}
+	if got != h {
+		return nil, damaged("blocks", h.first, "the block is not the one that the index names")
+	}
+	return data, nil
+}
+
+func evicted(tx *bolt.Tx) (uint64, error) {
+	b, err := appendOnly(tx, bucketMeta)
+	if err != nil {
+		return 0, err
+	}
+	v := b.Get(keyEvicted)
+	if v == nil {
+		return 0, nil
+	}
+	if len(v) != 8 {
+		return 0, damaged("meta", 0, "evicted has %d bytes, not 8", len(v))
+	}
+	return binary.BigEndian.Uint64(v), nil
+}
+
+// newest returns the last sequence number the file holds or ever held, and
+// the header of the newest batch, nil if every record was evicted.
+func newest(tx *bolt.Tx) (uint64, *header, error) {
+	tail, err := appendOnly(tx, bucketTail)
+	if err != nil {
+		return 0, nil, err
+	}
+	if k, v := tail.Cursor().Last(); k != nil {
+		h, err := headerAt("tail", k, value(tail, k, v))
+		return h.last, &h, err
+	}
+	index, err := appendOnly(tx, bucketIndex)
+	if err != nil {
+		return 0, nil, err
+	}
+	if k, v := index.Cursor().Last(); k != nil {
+		h, err := entryAt(k, v)
+		return h.last, &h, err
+	}
+	n, err := evicted(tx)
+	return n, nil, err
+}
+
+// oldest returns the header of the oldest batch and the bucket it lies in;
+// ok is false in an empty journal.
+func oldest(tx *bolt.Tx) (h header, bucket []byte, ok bool, err error) {
+	index, err := appendOnly(tx, bucketIndex)
+	if err != nil {
+		return h, nil, false, err
+	}
+	if k, v := index.Cursor().First(); k != nil {
+		h, err = entryAt(k, v)
+		return h, bucketBlocks, err == nil, err
+	}
+	tail, err := appendOnly(tx, bucketTail)
+	if err != nil {
+		return h, nil, false, err
+	}
+	if k, v := tail.Cursor().First(); k != nil {
+		h, err = headerAt("tail", k, value(tail, k, v))
+		return h, bucketTail, err == nil, err
+	}
+	return h, nil, false, nil
+}

@@ -1,0 +1,94 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"os"
+)
+
+// bbolt's meta page: a page header, then these fields in the byte order of
+// the machine, then a checksum of them.
+const (
+	boltPageHeader = 16
+	boltMetaSize   = 64
+	boltMagic      = 0xED0CDAED
+	boltVersion    = 2
+)
+
+type boltMeta struct {
+	pageSize uint32
+	pages    uint64 // high-water mark
+	txid     uint64
+	seen     bool // the magic number is there
+	valid    bool
+}
+
+// preflight looks at both meta pages of an open file before bbolt maps it: a
+// file that is shorter than they say would end the process with a fault that
+// nothing can recover from.
+func preflight(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	switch {
+	case info.IsDir():
+		return fmt.Errorf("%w: it is a folder; name a file in it, such as journal.db", ErrNotJournal)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%w: it is no regular file", ErrNotJournal)
+	case info.Size() == 0:
+		return fmt.Errorf("%w: the file is empty; remove it, and a new journal takes its place", ErrNotJournal)
+	}
+	meta, err := newestMeta(f)
+	if err != nil {
+		return err
+	}
+	if need := meta.pages * uint64(meta.pageSize); need > uint64(info.Size()) {
+		return damaged("", 0, "the file was cut short: it has %d bytes of at least %d", info.Size(), need)
+	}
+	return nil
+}
+
+func newestMeta(f io.ReaderAt) (boltMeta, error) {
+	first, err := readMeta(f, 0)
+	if err != nil {
+		return first, err
+	}
+	newest, seen := first, first.seen
+	for size := int64(1 << 10); size <= 1<<16; size <<= 1 {
+		second, err := readMeta(f, size)
+		if err != nil {
+			return second, err
+		}
+		seen = seen || second.seen
+		if second.valid && int64(second.pageSize) == size && (!newest.valid || second.txid > newest.txid) {
+			newest = second
+		}
+	}
+	switch {
+	case newest.valid:
+		return newest, nil
+	case seen:
+		return newest, damaged("", 0, "both of its first pages are garbled")
+	}
+	return newest, fmt.Errorf("%w: it does not begin as one; name another file with --journal", ErrNotJournal)
+}
+
+// readMeta reads the meta page at an offset; what lies past the file's end
+// reads as no meta page.
+func readMeta(f io.ReaderAt, off int64) (m boltMeta, err error) {
+	var page [boltPageHeader + boltMetaSize]byte
+	if _, err := f.ReadAt(page[:], off); err != nil && !errors.Is(err, io.EOF) {
+		return m, err
+	}
+	b := page[boltPageHeader:]
+	u32, u64 := binary.NativeEndian.Uint32, binary.NativeEndian.Uint64
+	sum := fnv.New64a()
+	_, _ = sum.Write(b[:boltMetaSize-8])
+	m = boltMeta{pageSize: u32(b[8:]), pages: u64(b[40:]), txid: u64(b[48:]), seen: u32(b) == boltMagic}
+	m.valid = m.seen && u32(b[4:]) == boltVersion && u64(b[56:]) == sum.Sum64() && m.pages < 1<<48
+	return m, nil
+}

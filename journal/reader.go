@@ -1,0 +1,106 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+
+	"torjournal/tor/event"
+)
+
+// Reader is how everything outside the daemon reads records: from the file,
+// or from the daemon over its private socket. Both answer one kind of
+// question with the bytes as they are stored; decoding happens in the asker's
+// process.
+type Reader interface {
+	// Fetch returns the stored batch that holds sequence number seq or the
+	// next one that may hold a record of r. It returns io.EOF if there is
+	// none yet.
+	Fetch(ctx context.Context, seq uint64, r Range) (Stored, error)
+
+	// Wait returns when a record with a sequence number of at least seq is
+	// journaled, or with ctx's error.
+	Wait(ctx context.Context, seq uint64) error
+
+	// Bounds says what the journal holds now.
+	Bounds(ctx context.Context) (Bounds, error)
+
+	// Sessions returns the sessions whose records the journal still holds,
+	// and the newest one, in order.
+	Sessions(ctx context.Context) ([]Session, error)
+}
+
+// Stored is a block, or a run of batches of the tail that follow each other,
+// as they lie in the file, compressed.
+type Stored struct {
+	From        uint64 // sequence numbers from here to First-1 were skipped, not lost
+	First, Last uint64 // what Data holds
+	Data        []byte // one envelope or several: header with checksum, payload; see FORMAT.md
+}
+
+// Decode verifies the checksums and returns the records of the given types
+// (empty set: all). Their Wire stay valid as long as they are referenced. The
+// error is a *DamageError.
+func (s Stored) Decode(types event.Set) ([]Record, error) {
+	var out []Record
+	want := s.First
+	for rest := s.Data; len(rest) > 0; {
+		h, payload, after, err := splitEnvelope(rest)
+		if err != nil {
+			return nil, damaged("", want, "%w", err)
+		}
+		if h.first != want || h.last > s.Last {
+			return nil, damaged("", want, "the batch is of records %d to %d", h.first, h.last)
+		}
+		recs, err := decodeBatch(h, payload, types)
+		if err != nil {
+			return nil, damaged("", want, "%w", err)
+		}
+		if out == nil {
+			out = recs
+		} else {
+			out = append(out, recs...)
+		}
+		want, rest = h.last+1, after
+	}
+	if want != s.Last+1 {
+		return nil, damaged("", want, "%w", fmt.Errorf("records %d to %d are missing", want, s.Last))
+	}
+	return out, nil
+}
+
+// Records walks the records of r in the order of their sequence. A *Gap is
+// yielded as an error between records and the walk goes on; any other error
+// ends it. A record's Wire stays valid as long as it is referenced.
+func Records(ctx context.Context, rd Reader, r Range) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		next := max(r.From, 1)
+		for r.To == 0 || next <= r.To {
+			st, err := rd.Fetch(ctx, next, r)
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err != nil {
+				yield(Record{}, err)
+				return
+			}
+			// A range that names no first number begins with what there is.
+			if st.From > next && (next > 1 || r.From > 0) && !yield(Record{}, &Gap{From: next, To: st.From - 1}) {
+				return
+			}
+			recs, err := st.Decode(r.Types)
+			if err != nil {
+				yield(Record{}, err)
+				return
+			}
+			for i := range recs {
+				if recs[i].Seq >= next && r.Match(&recs[i]) && !yield(recs[i], nil) {
+					return
+				}
+			}
+			next = st.Last + 1
+		}
+	}
+}

@@ -1,0 +1,78 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// sealer makes blocks of the tail's batches beside the writer, so that the
+// expensive encoding never stands in front of a commit. It reads the batches
+// from the file again instead of keeping them in memory.
+type sealer struct {
+	// immutable
+	store *store
+	enc   *encoder        // owned by the sealer's goroutine
+	jobs  chan []header   // capacity 1; sent to by the writer, which has one job at work at most
+	out   chan sealResult // capacity 1; received from by the writer
+	done  chan struct{}   // closed when the goroutine has ended
+}
+
+// run seals until ctx ends.
+func (s *sealer) run(ctx context.Context) {
+	defer close(s.done)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case batches := <-s.jobs:
+			made, err := s.seal(batches)
+			s.out <- sealResult{made, err} // never blocks: one job, one place
+		}
+	}
+}
+
+func (s *sealer) seal(batches []header) (*seal, error) {
+	var recs []Record
+	for _, h := range batches {
+		data, err := s.read(h)
+		if err != nil {
+			return nil, err
+		}
+		_, payload, _, err := splitEnvelope(data)
+		if err != nil {
+			return nil, at(s.store.path, damaged("tail", h.first, "%w", err))
+		}
+		more, err := decodeBatch(h, payload, noTypes)
+		if err != nil {
+			return nil, at(s.store.path, damaged("tail", h.first, "%w", err))
+		}
+		recs = append(recs, more...)
+	}
+	h, data := s.enc.encode(recs)
+	if first, last := batches[0].first, batches[len(batches)-1].last; h.first != first || h.last != last || h.count() != uint64(len(recs)) {
+		return nil, fmt.Errorf("journal: seal records %d to %d: the block holds %d to %d", first, last, h.first, h.last)
+	}
+	return &seal{block: h, data: data, replaces: batches}, nil
+}
+
+// errEvicted means that the ring has taken a batch before it could be sealed.
+var errEvicted = errors.New("journal: evicted")
+
+func (s *sealer) read(h header) (data []byte, err error) {
+	err = s.store.view(func(tx *bolt.Tx) error {
+		tail, err := appendOnly(tx, bucketTail)
+		if err != nil {
+			return err
+		}
+		k := key(h.first)
+		data = append(data, value(tail, k, tail.Get(k))...)
+		if len(data) == 0 {
+			return errEvicted
+		}
+		return nil
+	})
+	return data, err
+}

@@ -1,0 +1,91 @@
+package journal
+
+import (
+	"encoding/json"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"torjournal/tor/event"
+)
+
+// A session is stored as JSON: there are few of them, they are read by
+// people, and event.Source may grow.
+type storedSession struct {
+	Source event.Source
+	First  uint64
+	Begun  time.Time
+}
+
+func putSession(tx *bolt.Tx, s *Session) error {
+	b, err := appendOnly(tx, bucketSessions)
+	if err != nil {
+		return err
+	}
+	v, err := json.Marshal(storedSession{s.Source, s.First, s.Begun})
+	if err != nil {
+		return err
+	}
+	return b.Put(key(s.ID), v)
+}
+
+func parseSession(k, v []byte) (Session, error) {
+	id, err := number("sessions", k)
+	if err != nil {
+		return Session{}, err
+	}
+	var st storedSession
+	if err := json.Unmarshal(v, &st); err != nil {
+		return Session{}, damaged("sessions", 0, "session %d: %w", id, err)
+	}
+	return Session{ID: id, Source: st.Source, First: st.First, Begun: st.Begun.UTC()}, nil
+}
+
+// sessions returns every session of the file, in order.
+func sessions(tx *bolt.Tx) (out []Session, err error) {
+	b, err := appendOnly(tx, bucketSessions)
+	if err != nil {
+		return nil, err
+	}
+	err = b.ForEach(func(k, v []byte) error {
+		s, err := parseSession(k, v)
+		out = append(out, s)
+		return err
+	})
+	return out, err
+}
+
+// pruneSessions forgets the sessions that ended at or before the record
+// evicted last. The newest one stays.
+func pruneSessions(tx *bolt.Tx, last uint64) error {
+	all, err := sessions(tx)
+	if err != nil {
+		return err
+	}
+	b, err := appendOnly(tx, bucketSessions)
+	if err != nil {
+		return err
+	}
+	for i := 0; i+1 < len(all) && all[i+1].First <= last+1; i++ {
+		if err := b.Delete(key(all[i].ID)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sameProcess reports whether b is the process that a was: what names and
+// numbers it is equal, and it began at the same time, as far as a start that
+// is computed from an uptime in seconds can tell.
+func sameProcess(a, b event.Source) bool {
+	const slack = 2 * time.Second
+	return a.Name == b.Name && a.PID != 0 && a.PID == b.PID && a.Started.Sub(b.Started).Abs() <= slack
+}
+
+func (s *store) sessions() (out []Session, err error) {
+	err = s.view(func(tx *bolt.Tx) error {
+		out, err = sessions(tx)
+		return err
+	})
+	return out, err
+}

@@ -1,0 +1,280 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync/atomic"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"torjournal/migrations"
+)
+
+// store is the open file: the one place that opens it, and the one place
+// (view and update) that reads and writes it.
+type store struct {
+	// immutable
+	path string
+	db   *bolt.DB
+	file *os.File // what db holds, so that its lock can be released whatever db does
+
+	broken atomic.Pointer[DamageError] // set by the first damage that a write met; nothing is written after it
+}
+
+// openStore opens the journal at path, which must exist if readOnly, and else
+// is created, with its folder, if it does not.
+func openStore(path string, opt Options, readOnly bool) (*store, error) {
+	if !readOnly {
+		if err := createIfMissing(path, opt); err != nil {
+			return nil, fmt.Errorf("journal: create %s: %w", path, err)
+		}
+	}
+	s := &store{path: path}
+	err := s.open(opt, readOnly)
+	if err == nil && !readOnly {
+		err = s.write(func() error { _, _, err := migrations.Apply(s.db); return err })
+	}
+	if err == nil && readOnly {
+		err = s.view(requireSchema)
+	}
+	if err != nil {
+		s.abandon()
+		return nil, openError(path, err)
+	}
+	return s, nil
+}
+
+func openError(path string, err error) error {
+	var d *DamageError
+	switch {
+	case errors.As(err, &d):
+		return at(path, err)
+	case errors.Is(err, ErrLocked):
+		if who := holder(path); who != "" {
+			return fmt.Errorf("%w: %s is held by %s", ErrLocked, path, who)
+		}
+		return fmt.Errorf("%w: %s", ErrLocked, path)
+	case errors.Is(err, migrations.ErrForeign):
+		return fmt.Errorf("journal: open %s: %w: %w", path, ErrNotJournal, err)
+	}
+	return fmt.Errorf("journal: open %s: %w", path, err)
+}
+
+func requireSchema(tx *bolt.Tx) error {
+	v, err := migrations.Version(tx)
+	switch {
+	case err != nil:
+		return err
+	case v == 0:
+		return migrations.ErrForeign
+	}
+	return nil
+}
+
+// open maps the file. The hook that opens it takes the lock and looks at the
+// file before bbolt does.
+func (s *store) open(opt Options, readOnly bool) error {
+	hook := func(path string, flag int, mode os.FileMode) (*os.File, error) {
+		f, err := openLocked(path, flag&^os.O_CREATE, mode, opt, readOnly)
+		s.file = f
+		return f, err
+	}
+	bo := boltOptions(opt.MaxSize, hook)
+	bo.ReadOnly = readOnly
+	if readOnly {
+		bo.InitialMmapSize, bo.MaxSize = 0, 0
+	}
+	return s.fence(func() error {
+		db, err := bolt.Open(s.path, 0o600, bo)
+		switch {
+		case errors.Is(err, berrors.ErrTimeout):
+			return ErrLocked
+		case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
+			return damaged("", 0, "%w", err)
+		case err != nil:
+			return err
+		}
+		db.AllocSize = allocSize(opt.MaxSize)
+		s.db = db
+		return nil
+	})
+}
+
+func openLocked(path string, flag int, mode os.FileMode, opt Options, readOnly bool) (*os.File, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("%w: it is a folder; name a file in it, such as journal.db", ErrNotJournal)
+	}
+	f, err := opt.openFile(path, flag, mode)
+	if err != nil {
+		return nil, err
+	}
+	if err = lock(f, !readOnly, opt.lockTimeout); err == nil {
+		err = preflight(f)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// createIfMissing makes an empty journal beside path and then gives it its
+// name: a crash in bbolt's first writes would leave a file that nothing can
+// open. A folder that has to be made is its owner's alone.
+func createIfMissing(path string, opt Options) error {
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	if err := tmp.Close(); err != nil {
+		return err
+	}
+	if err := initialise(tmp.Name(), opt); err != nil {
+		return err
+	}
+	if err := moveNew(tmp.Name(), path); err != nil {
+		return err
+	}
+	return syncFolder(dir)
+}
+
+func initialise(path string, opt Options) error {
+	bo := boltOptions(opt.MaxSize, nil)
+	bo.InitialMmapSize = 0
+	db, err := bolt.Open(path, 0o600, bo)
+	if err != nil {
+		return err
+	}
+	db.AllocSize = allocSize(opt.MaxSize)
+	_, _, err = migrations.Apply(db)
+	return errors.Join(err, db.Close())
+}
+
+// moveNew gives the finished file its name unless somebody else was faster:
+// a link, unlike a rename, never replaces a journal. File systems without
+// links get the rename.
+func moveNew(from, to string) error {
+	err := os.Link(from, to)
+	switch {
+	case err == nil, errors.Is(err, os.ErrExist):
+		return nil
+	}
+	return os.Rename(from, to)
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// fence runs f and turns bbolt's panics and the faults of its map, which a
+// damaged file causes, into a *DamageError.
+func (s *store) fence(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = &DamageError{Path: s.path, Err: fmt.Errorf("%v", p)}
+		}
+		err = at(s.path, err)
+	}()
+	return f()
+}
+
+// view runs f in a read transaction. f copies what it needs and returns soon:
+// a transaction that stays open pins the pages that the ring would use again.
+func (s *store) view(f func(*bolt.Tx) error) error {
+	return s.fence(func() error { return closedError(s.db.View(f)) })
+}
+
+// update runs f in the one read-write transaction. An error of the commit
+// itself is ambiguous: the transaction may be in the file.
+func (s *store) update(f func(*bolt.Tx) error) error {
+	return s.write(func() error { return closedError(s.db.Update(f)) })
+}
+
+// write runs f behind the fence. After damage was met nothing is written any
+// more: bbolt's locks may be held for ever then.
+func (s *store) write(f func() error) error {
+	if d := s.broken.Load(); d != nil {
+		return d
+	}
+	err := s.fence(f)
+	var d *DamageError
+	if errors.As(err, &d) {
+		s.broken.Store(d)
+	}
+	return err
+}
+
+func closedError(err error) error {
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		return ErrClosed
+	}
+	return err
+}
+
+// pageSize is the size of the file's pages in bytes.
+func (s *store) pageSize() int { return s.db.Info().PageSize }
+
+// countPages lets bbolt count its free pages: it does so when a write
+// transaction ends, and there was none yet.
+func (s *store) countPages() error {
+	return s.write(func() error {
+		tx, err := s.db.Begin(true)
+		if err != nil {
+			return closedError(err)
+		}
+		return tx.Rollback()
+	})
+}
+
+// pagesInUse returns how many pages hold something, at the beginning of the
+// write transaction tx; pages that only wait for a reader to end count as
+// free.
+func (s *store) pagesInUse(tx *bolt.Tx) int {
+	st := s.db.Stats()
+	return int(tx.Size())/s.pageSize() - st.FreePageN - st.PendingPageN
+}
+
+func (s *store) fileSize() int64 {
+	if info, err := s.file.Stat(); err == nil {
+		return info.Size()
+	}
+	return 0
+}
+
+// close ends the use of the file. If a transaction died of damage, bbolt's
+// own Close would wait for it: the descriptor, and the lock with it, is then
+// closed without it.
+func (s *store) close() error {
+	if s.broken.Load() != nil {
+		s.abandon()
+		return nil
+	}
+	return s.fence(s.db.Close)
+}
+
+// abandon gives the file back after an error, whatever state bbolt is in.
+func (s *store) abandon() {
+	if s.db != nil && s.broken.Load() == nil {
+		_ = s.fence(s.db.Close)
+	}
+	if s.file != nil {
+		_ = s.file.Close()
+	}
+}
