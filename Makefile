@@ -1,0 +1,49 @@
+# Every target says in one line what it is for; `make` shows them.
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+DEBIAN   := tor python3-stem curl procps gcc libc6-dev
+FUZZTIME ?= 10s
+BENCH    ?= .
+
+.PHONY: help build test short demo lint bench fuzz tools clean
+
+help: ## show what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/torjournal
+	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/torjournal ./cmd/torjournal
+
+test: tools ## run every test with the race detector, on real tor; installs what the tests need
+	$(GO) test -race -timeout 20m ./...
+
+short: ## run the tests that need nothing but Go, in seconds
+	$(GO) test -short ./...
+
+demo: tools build ## watch it work: a private Tor network, recorded, broken and told again
+	$(GO) run ./cmd/torjournal-demo -torjournal bin/torjournal
+
+lint: ## gofmt, go vet, staticcheck
+	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt -w these files:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+bench: ## measure parsing, formatting, commits and delivery (BENCH=regexp selects)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+fuzz: ## run every fuzz target for FUZZTIME (default 10s) each
+	@for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; \
+	done
+
+tools: ## install the Debian packages that tests and demo use, where they are missing
+	@missing=""; for p in $(DEBIAN); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+	  sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	  echo "installing$$missing"; \
+	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+
+clean: ## remove what was built and the cached test network
+	rm -rf bin .cache

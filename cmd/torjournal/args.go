@@ -1,0 +1,74 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// flagsFirst moves the flags of the command that args name before its
+// arguments: the cli library stops looking for flags at the first argument,
+// while people write `torjournal query circuits --since 1h` and
+// `torjournal query --since 1h circuits` alike.
+func flagsFirst(cmds []*cli.Command, args []string) []string {
+	if len(args) == 0 {
+		return args
+	}
+	path := args[:1:1]
+	var flags, words []string
+	var cmd *cli.Command
+	for rest := args[1:]; len(rest) > 0; {
+		arg := rest[0]
+		rest = rest[1:]
+		switch sub := findCommand(cmds, arg); {
+		case arg == "--":
+			words = append(append(words, arg), rest...)
+			rest = nil
+		case strings.HasPrefix(arg, "-") && arg != "-":
+			flags = append(flags, arg)
+			if takesValue(cmd, cmds, arg) && len(rest) > 0 {
+				flags = append(flags, rest[0])
+				rest = rest[1:]
+			}
+		case sub != nil && len(words) == 0:
+			path, cmd, cmds = append(path, arg), sub, sub.Subcommands
+		default:
+			words = append(words, arg)
+		}
+	}
+	return append(append(path, flags...), words...)
+}
+
+func findCommand(cmds []*cli.Command, name string) *cli.Command {
+	for _, c := range cmds {
+		if c.HasName(name) {
+			return c
+		}
+	}
+	return nil
+}
+
+// takesValue reports whether the flag of cmd, or of a command below it, is
+// followed by a value of its own.
+func takesValue(cmd *cli.Command, below []*cli.Command, arg string) bool {
+	name := strings.TrimLeft(arg, "-")
+	if strings.Contains(name, "=") {
+		return false
+	}
+	if cmd != nil {
+		for _, f := range cmd.Flags {
+			for _, n := range f.Names() {
+				if n == name {
+					_, isBool := f.(*cli.BoolFlag)
+					return !isBool
+				}
+			}
+		}
+	}
+	for _, c := range below {
+		if takesValue(c, c.Subcommands, arg) {
+			return true
+		}
+	}
+	return false
+}

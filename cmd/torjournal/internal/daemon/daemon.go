@@ -1,0 +1,236 @@
+// Package daemon is torjournal's life: it opens the journal, runs the source
+// that fills it and the servers that read it, in that order, and ends them in
+// the other. It also finds out for a command-line tool who answers for a
+// journal: the daemon that holds it, over its private socket, or the file.
+//
+// It promises that what a tool reads is the same either way: the daemon hands
+// out blocks as they are stored, and they are decoded in the tool's process.
+// It parses no flags and prints nothing.
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"torjournal/control"
+	"torjournal/journal"
+	"torjournal/tor/controlport"
+	"torjournal/tor/event"
+	"torjournal/tor/scrub"
+)
+
+// drainTime is how long an ending daemon waits for the last events to be
+// committed and delivered.
+const drainTime = 5 * time.Second
+
+// Listener is one place where the control port is served.
+type Listener struct {
+	Address string // "127.0.0.1:9151", "unix:/path"
+	Group   string // of a Unix socket; "": the daemon's own
+	Access  control.Access
+}
+
+// Config is what a daemon is told. Nobody changes it after Run began.
+type Config struct {
+	Version     string
+	Journal     string          // place of the file
+	Options     journal.Options // limits
+	Attach      []controlport.Address
+	Credentials controlport.Credentials
+	Name        string // what the source is called; "": its address
+	Record      string // auto, a role, or types
+	Group       string // of the private socket; "": only the daemon's user
+	Listeners   []Listener
+	Logger      *slog.Logger
+
+	// Ready, if not nil, is called once when everything listens.
+	Ready func()
+}
+
+// Daemon is a running recorder.
+type Daemon struct {
+	cfg     Config
+	started time.Time
+
+	journal   *journal.Journal
+	source    *controlport.Source
+	server    *control.Server
+	rates     meter
+	listeners []namedListener
+}
+
+type namedListener struct {
+	net.Listener
+	name   string
+	access control.Access
+}
+
+// Run records until ctx ends. Whatever it opened is closed when it returns.
+func Run(ctx context.Context, cfg Config) (err error) {
+	if err := makeFolder(filepath.Dir(cfg.Journal)); err != nil {
+		return err
+	}
+	j, err := journal.Open(cfg.Journal, cfg.Options)
+	if err != nil {
+		return err
+	}
+	d := &Daemon{cfg: cfg, started: time.Now(), journal: j}
+	defer func() {
+		if cerr := j.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	if err := d.wire(); err != nil {
+		return err
+	}
+	return d.serve(ctx)
+}
+
+// wire makes the parts and shows each what it may see of the others.
+func (d *Daemon) wire() (err error) {
+	d.source, err = controlport.NewSource(controlport.SourceOptions{
+		Addresses:   d.cfg.Attach,
+		Credentials: d.cfg.Credentials,
+		Name:        d.cfg.Name,
+		Sink:        d.journal,
+		Policy: func(conf map[string][]string) (controlport.Policy, error) {
+			return scrub.New(d.cfg.Record, conf)
+		},
+		Logger: d.cfg.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	d.server = control.NewServer(control.Options{
+		Journal: d.journal,
+		Backend: backend{d.source},
+		Demand:  d.source,
+		Logger:  d.cfg.Logger,
+	})
+	d.rates.count = func() uint64 {
+		st := d.journal.Stats()
+		return st.Records + st.LiveOnly
+	}
+	return nil
+}
+
+// serve listens everywhere, then runs all parts until ctx ends or one fails.
+func (d *Daemon) serve(ctx context.Context) error {
+	private, err := listenPrivate(SocketPath(d.cfg.Journal), d.cfg.Group)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(SocketPath(d.cfg.Journal)) }()
+	for _, l := range d.cfg.Listeners {
+		nl, err := control.Listen(ctx, l.Address, l.Group)
+		if err != nil {
+			_ = private.Close()
+			d.closeListeners()
+			return err
+		}
+		d.listeners = append(d.listeners, namedListener{nl, listenerName(l.Address, nl), l.Access})
+	}
+
+	// The source ends first, then the journal is drained, then the servers:
+	// what was received before the end is committed and delivered.
+	serving, endServing := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer endServing(nil)
+	recording, endRecording := context.WithCancel(ctx)
+	defer endRecording()
+
+	var servers sync.WaitGroup
+	run := func(part func(context.Context) error) {
+		servers.Go(func() {
+			if err := part(serving); err != nil {
+				endServing(err)
+				endRecording()
+			}
+		})
+	}
+	run(func(ctx context.Context) error {
+		return newPrivateServer(d.journal, d.status, d.cfg.Logger).serve(ctx, private)
+	})
+	for _, l := range d.listeners {
+		run(func(ctx context.Context) error { return d.server.Serve(ctx, l.Listener, l.access) })
+	}
+	run(func(ctx context.Context) error { d.rates.run(ctx); return nil })
+	d.announce()
+
+	err = d.source.Run(recording)
+	if ctx.Err() != nil || context.Cause(serving) != nil {
+		err = nil // asked to end, or a server's own error is the reason
+	}
+	d.drain()
+	if err == nil {
+		err = context.Cause(serving)
+	}
+	endServing(nil)
+	servers.Wait()
+	return err
+}
+
+func (d *Daemon) announce() {
+	for _, l := range d.listeners {
+		d.cfg.Logger.Info("control port listens", "address", l.name)
+	}
+	if d.cfg.Ready != nil {
+		d.cfg.Ready()
+	}
+}
+
+// drain journals the end and waits, within bounds, until all is committed.
+func (d *Daemon) drain() {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	err := d.journal.Append(ctx, event.NewJournal(event.WhatStop, "PID", strconv.Itoa(os.Getpid())))
+	if err == nil {
+		err = d.journal.Flush(ctx)
+	}
+	if err != nil {
+		d.cfg.Logger.Error("the last events could not be journaled: see whether the disk is full", "error", err)
+	}
+}
+
+func (d *Daemon) closeListeners() {
+	for _, l := range d.listeners {
+		_ = l.Close()
+	}
+}
+
+// listenerName is the address as it was given, with the port that was chosen.
+func listenerName(given string, l net.Listener) string {
+	if l.Addr().Network() == "unix" {
+		return given
+	}
+	return l.Addr().String()
+}
+
+// makeFolder makes the journal's folder, for its owner alone.
+func makeFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the journal's folder: %w", err)
+	}
+	return nil
+}
+
+// backend shows the control server the attached source as its tor.
+type backend struct{ source *controlport.Source }
+
+func (b backend) Open(ctx context.Context) (control.Upstream, error) {
+	c, err := b.source.Open(ctx)
+	if err != nil {
+		return nil, err // never a nil *Conn in a non-nil interface
+	}
+	return c, nil
+}
+
+func (b backend) Lost() <-chan struct{} { return b.source.Lost() }
+
+func (b backend) Version() string { return b.source.Status().Source.Version }

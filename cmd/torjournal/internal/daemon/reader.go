@@ -1,0 +1,129 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"torjournal/journal"
+)
+
+// pollFile is how often a reader that follows a file without a daemon looks
+// for a daemon's socket and for records of a daemon that came and went.
+const pollFile = 500 * time.Millisecond
+
+// Reader reads a journal through the daemon if one runs, else from the file,
+// and changes over when the daemon comes or goes. It is for one goroutine.
+type Reader struct {
+	path   string
+	client *Client       // nil while the file is read
+	file   *journal.File // nil while the daemon is asked
+}
+
+// OpenReader finds out who answers for the journal at path.
+func OpenReader(ctx context.Context, path string) (*Reader, error) {
+	r := &Reader{path: path}
+	return r, r.resolve(ctx)
+}
+
+// resolve chooses the daemon if it answers, else the file.
+func (r *Reader) resolve(ctx context.Context) error {
+	r.Close()
+	client, err := Dial(ctx, r.path)
+	if err == nil {
+		r.client = client
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("%s belongs to a running daemon of another user: run as that user, or start it with --group: %w", SocketPath(r.path), err)
+	}
+	if !errors.Is(err, errUnreachable) {
+		return err
+	}
+	r.file, err = journal.OpenFile(r.path)
+	return err
+}
+
+// Close lets go of the daemon's socket or the file.
+func (r *Reader) Close() {
+	if r.client != nil {
+		r.client.Close()
+	}
+	if r.file != nil {
+		_ = r.file.Close()
+	}
+	r.client, r.file = nil, nil
+}
+
+// Daemon reports whether a running daemon answers.
+func (r *Reader) Daemon() bool { return r.client != nil }
+
+// ask calls do with the present reader, and once more with the other one if
+// the daemon has just gone or has just taken the file.
+func ask[T any](ctx context.Context, r *Reader, do func(journal.Reader) (T, error)) (T, error) {
+	v, err := do(r.present())
+	moved := r.client != nil && errors.Is(err, errUnreachable) || r.file != nil && errors.Is(err, journal.ErrLocked)
+	if !moved || ctx.Err() != nil {
+		return v, err
+	}
+	if err := r.resolve(ctx); err != nil {
+		return v, err
+	}
+	return do(r.present())
+}
+
+func (r *Reader) present() journal.Reader {
+	if r.client != nil {
+		return r.client
+	}
+	return r.file
+}
+
+// Fetch is journal.Reader's.
+func (r *Reader) Fetch(ctx context.Context, seq uint64, rng journal.Range) (journal.Stored, error) {
+	return ask(ctx, r, func(rd journal.Reader) (journal.Stored, error) { return rd.Fetch(ctx, seq, rng) })
+}
+
+// Bounds is journal.Reader's.
+func (r *Reader) Bounds(ctx context.Context) (journal.Bounds, error) {
+	return ask(ctx, r, func(rd journal.Reader) (journal.Bounds, error) { return rd.Bounds(ctx) })
+}
+
+// Sessions is journal.Reader's.
+func (r *Reader) Sessions(ctx context.Context) ([]journal.Session, error) {
+	return ask(ctx, r, func(rd journal.Reader) ([]journal.Session, error) { return rd.Sessions(ctx) })
+}
+
+// Wait is journal.Reader's. Without a daemon it waits for one to come.
+func (r *Reader) Wait(ctx context.Context, seq uint64) error {
+	for {
+		if r.client != nil {
+			err := r.client.Wait(ctx, seq)
+			if err == nil || ctx.Err() != nil || !errors.Is(err, errUnreachable) {
+				return err
+			}
+		}
+		b, err := r.Bounds(ctx)
+		if err != nil && !errors.Is(err, errUnreachable) {
+			return err
+		}
+		if err == nil && b.Last >= seq {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pollFile):
+		}
+		if r.client == nil {
+			if err := r.resolve(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"torjournal/journal"
+)
+
+// recordForms are the values of -o.
+var recordForms = []string{"short", "wire", "json"}
+
+// recordPrinter writes records in one form.
+type recordPrinter struct {
+	w    *bufio.Writer
+	form string
+	loc  *time.Location
+}
+
+func newRecordPrinter(w io.Writer, form string, loc *time.Location) (*recordPrinter, error) {
+	for _, f := range recordForms {
+		if f == form {
+			return &recordPrinter{w: bufio.NewWriterSize(w, 64<<10), form: form, loc: loc}, nil
+		}
+	}
+	return nil, usagef("-o %q: there are the forms %s", form, strings.Join(recordForms, ", "))
+}
+
+func (p *recordPrinter) print(r journal.Record) error {
+	switch p.form {
+	case "wire":
+		_, err := p.w.Write(r.Wire)
+		return err
+	case "json":
+		return p.json(r)
+	default:
+		return p.short(r)
+	}
+}
+
+// jsonRecord is the form of a record in JSON lines. Raw is absent and
+// RawBase64 there where the bytes are no UTF-8.
+type jsonRecord struct {
+	Seq       uint64 `json:"seq"`
+	Session   uint64 `json:"session"`
+	Time      string `json:"time"`
+	Type      string `json:"type"`
+	Raw       string `json:"raw,omitempty"`
+	RawBase64 string `json:"raw_base64,omitempty"`
+}
+
+// jsonTime is RFC 3339, UTC, with microseconds: what a record's time has.
+const jsonTime = "2006-01-02T15:04:05.000000Z"
+
+func (p *recordPrinter) json(r journal.Record) error {
+	j := jsonRecord{Seq: r.Seq, Session: r.Session, Time: r.Time.UTC().Format(jsonTime), Type: string(r.Type)}
+	if utf8.Valid(r.Wire) {
+		j.Raw = string(r.Wire)
+	} else {
+		j.RawBase64 = base64.StdEncoding.EncodeToString(r.Wire)
+	}
+	enc := json.NewEncoder(p.w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(j)
+}
+
+// short writes one line a record, as journalctl does: time, type, the rest of
+// the event's first line, and how many lines follow it in the wire form.
+func (p *recordPrinter) short(r journal.Record) error {
+	first, rest, _ := bytes.Cut(r.Wire, []byte("\r\n"))
+	text := ""
+	if len(first) > 4 {
+		text = string(first[4:])
+	}
+	fmt.Fprintf(p.w, "%s %s", r.Time.In(p.loc).Format("Jan 02 15:04:05.000000"), printable(text))
+	if n := bytes.Count(rest, []byte("\n")); n > 0 {
+		fmt.Fprintf(p.w, " [+%d lines]", n)
+	}
+	return p.w.WriteByte('\n')
+}
+
+// printable escapes what could steer a terminal: an event's text comes from
+// outside.
+func printable(s string) string {
+	plain := true
+	for _, c := range s {
+		if !unicode.IsPrint(c) || c == utf8.RuneError {
+			plain = false
+			break
+		}
+	}
+	if plain {
+		return s
+	}
+	var b strings.Builder
+	for i, c := range s {
+		switch {
+		case c == utf8.RuneError && !strings.HasPrefix(s[i:], string(utf8.RuneError)):
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case unicode.IsPrint(c):
+			b.WriteRune(c)
+		default:
+			q := strconv.QuoteRune(c)
+			b.WriteString(q[1 : len(q)-1])
+		}
+	}
+	return b.String()
+}
+
+// flushingReader flushes what has been printed before it waits for more.
+type flushingReader struct {
+	journal.Reader
+	flush func() error
+}
+
+func (f flushingReader) Wait(ctx context.Context, seq uint64) error {
+	if err := f.flush(); err != nil {
+		return err
+	}
+	return f.Reader.Wait(ctx, seq)
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+)
+
+// journalFlags say which journal a command is about; every leaf command has
+// them.
+func journalFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "journal", Usage: "the journal's `FILE` (default: $TORJOURNAL, else journal.db in torjournal's state folder)"},
+		&cli.StringFlag{Name: "name", Usage: "the journal of a second tor, `N`.db in the same folder"},
+	}
+}
+
+// journalPath returns the place of the journal: --journal, $TORJOURNAL, else
+// journal.db (or --name's) in /var/lib/torjournal for root and in the XDG
+// state folder for everybody else.
+func journalPath(c *cli.Context) (string, error) {
+	if path := c.String("journal"); path != "" {
+		if c.String("name") != "" {
+			return "", usagef("--journal and --name both say which journal: give one of them")
+		}
+		return filepath.Abs(path)
+	}
+	name := c.String("name")
+	if name == "" {
+		if path := os.Getenv("TORJOURNAL"); path != "" {
+			return filepath.Abs(path)
+		}
+		name = "journal"
+	}
+	if name != filepath.Base(name) || name == "." || name == ".." {
+		return "", usagef("--name %q: a name is wanted, not a path; --journal takes a path", name)
+	}
+	folder, err := stateFolder()
+	return filepath.Join(folder, name+".db"), err
+}
+
+func stateFolder() (string, error) {
+	if os.Geteuid() == 0 {
+		return "/var/lib/torjournal", nil
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "torjournal"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("find the state folder: %w; --journal FILE names a place", err)
+	}
+	return filepath.Join(home, ".local", "state", "torjournal"), nil
+}

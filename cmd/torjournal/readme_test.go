@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bufio"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"torjournal/tor/testnet"
+)
+
+// readmeCommands returns the command lines in the README's ```sh blocks,
+// without their comments.
+func readmeCommands(t *testing.T) (cmds []string) {
+	t.Helper()
+	f, err := os.Open(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	inside := false
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		line := sc.Text()
+		switch {
+		case strings.HasPrefix(line, "```"):
+			inside = line == "```sh"
+		case inside:
+			line, _, _ = strings.Cut(line, " #")
+			if line = strings.TrimSpace(line); line != "" {
+				cmds = append(cmds, line)
+			}
+		}
+	}
+	return cmds
+}
+
+// Every command of the README does what it says beside it: the recorder with
+// the README's own flags, on a real tor, and every reader beside it.
+func TestReadmeCommands(t *testing.T) {
+	needReal(t)
+	cmds := readmeCommands(t)
+	tor := loneTor(t, testnet.TorOptions{})
+	journal := journalIn(t)
+	t.Setenv("TORJOURNAL", journal)
+	runs, reads := 0, 0
+	for _, line := range cmds {
+		args := strings.Fields(line)
+		if args[0] != "torjournal" {
+			t.Fatalf("README: %q is no command of torjournal", line)
+		}
+		if args[1] != "run" {
+			continue
+		}
+		runs++
+		line = strings.ReplaceAll(line, "127.0.0.1:9051", tor.ControlAddr)
+		line = strings.ReplaceAll(line, "127.0.0.1:9151", freePort(t))
+		startRecorder(t, journal, strings.Fields(line)[2:]...).attached()
+		subscribe(t, tor.ControlAddr, ownCookie, "SIGNAL").must(t, "SIGNAL DUMP")
+	}
+	for _, line := range cmds {
+		args := strings.Fields(line)
+		if args[1] == "run" {
+			continue
+		}
+		reads++
+		if out, _ := torjournal(t, 0, args[1:]...); out == "" && args[1] != "query" && !strings.Contains(line, "-e") {
+			t.Errorf("README: %s: prints nothing", line)
+		}
+	}
+	if runs != 1 || reads < 9 {
+		t.Errorf("README: %d run commands and %d others found", runs, reads)
+	}
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"torjournal/cmd/torjournal/internal/daemon"
+	"torjournal/journal"
+	"torjournal/query/filter"
+	"torjournal/replay"
+)
+
+func (p program) replayCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "replay",
+		Usage:     "tell again what happened",
+		UsageText: "torjournal replay [--since 1h] [--until TIME] [-e CIRC,BW] [-n N] [-f] [-o short|wire|json]\n\n   torjournal replay --since 1h -e CIRC,STREAM",
+		Flags: append(rangeFlags(),
+			&cli.StringFlag{Name: "events", Aliases: []string{"e"}, Usage: "only these `TYPES`, for example CIRC,BW"},
+			&cli.IntFlag{Name: "lines", Aliases: []string{"n"}, Usage: "only the last `N` records; lifts the default of one hour"},
+			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on with what happens now"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "short", Usage: "`FORM` of a record: short, wire (the journaled bytes), json"},
+		),
+		Action: p.replay,
+	}
+}
+
+func (p program) replay(c *cli.Context) error {
+	if c.Args().Present() {
+		return usagef("replay takes no argument, but there is %q; `torjournal replay -h` shows its flags", c.Args().First())
+	}
+	out, err := newRecordPrinter(p.stdout, c.String("output"), p.location(c))
+	if err != nil {
+		return err
+	}
+	types, err := filter.Types(c.String("events"))
+	if err != nil {
+		return usagef("-e: %w", err)
+	}
+	if c.IsSet("lines") && c.Int("lines") < 1 {
+		return usagef("-n %d: a number from 1 up is wanted", c.Int("lines"))
+	}
+	if _, err := p.timeRange(c); err != nil {
+		return err
+	}
+	return p.withReader(c, func(ctx context.Context, rd *daemon.Reader) error {
+		r, err := p.selection(c, rd, c.IsSet("lines"))
+		if err != nil {
+			return err
+		}
+		r.Types = types
+		opt := replay.Options{Range: r, Last: c.Int("lines"), Follow: c.Bool("follow")}
+		err = replay.Play(ctx, flushingReader{rd, out.w.Flush}, opt, out.print, p.printGap)
+		if ferr := out.w.Flush(); err == nil {
+			err = ferr
+		}
+		return err
+	})
+}
+
+// printGap says between records, on standard error, that some are gone.
+func (p program) printGap(g journal.Gap) error {
+	_, err := fmt.Fprintf(p.stderr, "-- records %d to %d are gone: the ring evicted them --\n", g.From, g.To)
+	return err
+}

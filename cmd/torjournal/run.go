@@ -1,0 +1,138 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/lmittmann/tint"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"torjournal/cmd/torjournal/internal/daemon"
+	"torjournal/control"
+	"torjournal/journal"
+	"torjournal/tor/controlport"
+	"torjournal/tor/scrub"
+)
+
+func (p program) runCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "run",
+		Usage: "record a tor, and serve its events on a control port",
+		UsageText: "torjournal run [--attach ADDR] [--control ADDR] [--journal FILE]\n\n" +
+			"   torjournal run --attach unix:/run/tor/control --control 127.0.0.1:9151",
+		Flags: append(journalFlags(),
+			&cli.StringSliceFlag{Name: "attach", Usage: "tor's control port: `ADDR`, host:port or unix:PATH (default: /run/tor/control, 9051, 9151)"},
+			&cli.StringFlag{Name: "attach-password", Usage: "`PASSWORD` of tor's control port, where it wants one"},
+			&cli.StringFlag{Name: "attach-cookie", Usage: "tor's cookie `FILE`, where it is not the one that tor names"},
+			&cli.StringFlag{Name: "source-name", Usage: "what the recorded tor is called in the journal (default: its address)"},
+			&cli.StringFlag{Name: "record", Value: "auto", Usage: "what is kept: auto, client, onion, relay, bridge, testnet, all, or `TYPES`"},
+			&cli.StringFlag{Name: "max-size", Value: "1GiB", Usage: "`SIZE` the journal may have; the oldest records make room"},
+			&cli.StringSliceFlag{Name: "control", Usage: "serve a control port at `ADDR[,cookie-file=F][,hashed-password=H][,no-auth][,history][,group=G]`; may be given several times"},
+			&cli.StringFlag{Name: "cookie-file", Usage: "controllers show this existing cookie `FILE`, tor's own for instance, instead of torjournal's"},
+			&cli.StringSliceFlag{Name: "hashed-password", Usage: "controllers may show the password of this `HASH` (tor --hash-password prints 16:…)"},
+			&cli.BoolFlag{Name: "no-auth", Usage: "controllers need not authenticate (loopback and Unix sockets only)"},
+			&cli.BoolFlag{Name: "history", Usage: "who authenticates as to tor, or not at all, may read history too"},
+			&cli.StringFlag{Name: "group", Usage: "members of `GROUP` may use the Unix sockets"},
+			&cli.StringFlag{Name: "log-format", Value: "auto", Usage: "`FORM` of the daemon's own log: auto, text, json"},
+			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "log what is of interest when looking for a fault"},
+		),
+		Action: p.run,
+	}
+}
+
+func (p program) run(c *cli.Context) error {
+	if c.Args().Present() {
+		return usagef("run takes no argument, but there is %q; `torjournal run -h` shows its flags", c.Args().First())
+	}
+	cfg, err := p.runConfig(c)
+	if err != nil {
+		return err
+	}
+	cfg.Logger.Info("torjournal records", "journal", cfg.Journal, "version", version)
+	if err := daemon.Run(c.Context, cfg); err != nil {
+		return err
+	}
+	cfg.Logger.Info("torjournal has ended", "journal", cfg.Journal)
+	return nil
+}
+
+// runConfig checks every flag before anything is opened.
+func (p program) runConfig(c *cli.Context) (cfg daemon.Config, err error) {
+	cfg = daemon.Config{
+		Version: version, Name: c.String("source-name"), Record: c.String("record"), Group: c.String("group"),
+		Credentials: controlport.Credentials{
+			Password: c.String("attach-password"), HasPassword: c.IsSet("attach-password"), CookieFile: c.String("attach-cookie"),
+		},
+	}
+	if cfg.Journal, err = journalPath(c); err != nil {
+		return cfg, err
+	}
+	if cfg.Logger, err = p.logger(c); err != nil {
+		return cfg, err
+	}
+	if _, err := scrub.New(cfg.Record, nil); err != nil {
+		return cfg, usagef("--record: %w", err)
+	}
+	size, err := parseSize(c.String("max-size"))
+	if err != nil {
+		return cfg, usagef("--max-size: %w", err)
+	}
+	cfg.Options = journal.Options{MaxSize: size, Logger: cfg.Logger}
+	for _, s := range c.StringSlice("attach") {
+		a, err := controlport.ParseAddress(s)
+		if err != nil {
+			return cfg, usagef("--attach: %w", err)
+		}
+		cfg.Attach = append(cfg.Attach, a)
+	}
+	cfg.Listeners, err = p.listeners(c, cfg.Journal)
+	return cfg, err
+}
+
+func (p program) listeners(c *cli.Context, journalFile string) (ls []daemon.Listener, err error) {
+	def := listenerDefaults{
+		ownCookie: journalFile + ".cookie",
+		group:     c.String("group"),
+		access: control.Access{
+			CookieFile: c.String("cookie-file"), HashedPasswords: c.StringSlice("hashed-password"),
+			NoAuth: c.Bool("no-auth"), History: c.Bool("history"),
+		},
+	}
+	for _, spec := range c.StringSlice("control") {
+		l, err := parseListener(spec, def)
+		if err == nil {
+			err = l.Access.Check(l.Address)
+		}
+		if err != nil {
+			return nil, usagef("%w", err)
+		}
+		ls = append(ls, l)
+	}
+	return ls, nil
+}
+
+// logger writes the daemon's own log to standard error: coloured text on a
+// terminal, plain text elsewhere, JSON when asked.
+func (p program) logger(c *cli.Context) (*slog.Logger, error) {
+	level := slog.LevelInfo
+	if c.Bool("verbose") {
+		level = slog.LevelDebug
+	}
+	switch form := c.String("log-format"); form {
+	case "json":
+		return slog.New(slog.NewJSONHandler(p.stderr, &slog.HandlerOptions{Level: level})), nil
+	case "auto", "text":
+		return slog.New(tint.NewHandler(p.stderr, &tint.Options{
+			Level: level, TimeFormat: "2006-01-02 15:04:05", NoColor: form == "text" || !isTerminal(p.stderr),
+		})), nil
+	default:
+		return nil, usagef("--log-format %q: there are auto, text and json", form)
+	}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

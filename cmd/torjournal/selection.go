@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"torjournal/cmd/torjournal/internal/daemon"
+	"torjournal/journal"
+	"torjournal/query/filter"
+)
+
+// defaultSpan is how far back replay and query look when nothing says how far.
+const defaultSpan = time.Hour
+
+// rangeFlags select records; replay and every query have them.
+func rangeFlags() []cli.Flag {
+	return append(journalFlags(),
+		&cli.StringFlag{Name: "since", Usage: "from `TIME` on: 1h, 2h30m, 3d, today, \"2026-11-23 08:15\", RFC 3339, @unix (default: 1h)"},
+		&cli.StringFlag{Name: "until", Usage: "before `TIME` (default: no end)"},
+		&cli.StringFlag{Name: "session", Aliases: []string{"b"}, Usage: "only session `N`: its number, 0 for the newest, -1 for the one before"},
+		&cli.BoolFlag{Name: "utc", Usage: "times without a zone, in and out, are UTC"},
+	)
+}
+
+// location returns the zone that times without one are in.
+func (p program) location(c *cli.Context) *time.Location {
+	if c.Bool("utc") {
+		return time.UTC
+	}
+	return p.loc
+}
+
+// selection reads --since, --until and --session. Where none of them is
+// given, and nothing else bounds the answer, it is the last hour.
+func (p program) selection(c *cli.Context, rd journal.Reader, bounded bool) (journal.Range, error) {
+	r, err := p.timeRange(c)
+	if err != nil {
+		return r, err
+	}
+	if s := c.String("session"); s != "" {
+		sessions, err := rd.Sessions(c.Context)
+		if err != nil {
+			return r, err
+		}
+		if r.Session, err = filter.Session(s, sessions); err != nil {
+			return r, usagef("--session: %w", err)
+		}
+		bounded = true
+	}
+	if !bounded && r.Since.IsZero() {
+		end := p.now()
+		if !r.Until.IsZero() && r.Until.Before(end) {
+			end = r.Until
+		}
+		r.Since = end.Add(-defaultSpan)
+	}
+	return r, nil
+}
+
+// timeRange reads --since and --until alone: bad words are told before a
+// journal is looked for.
+func (p program) timeRange(c *cli.Context) (r journal.Range, err error) {
+	now, loc := p.now(), p.location(c)
+	if s := c.String("since"); s != "" {
+		if r.Since, err = filter.Time(s, now, loc); err != nil {
+			return r, usagef("--since: %w", err)
+		}
+	}
+	if s := c.String("until"); s != "" {
+		if r.Until, err = filter.Time(s, now, loc); err != nil {
+			return r, usagef("--until: %w", err)
+		}
+	}
+	if !r.Since.IsZero() && !r.Until.IsZero() && !r.Since.Before(r.Until) {
+		return r, usagef("--since %s is not before --until %s: nothing can lie between", c.String("since"), c.String("until"))
+	}
+	return r, nil
+}
+
+// withReader calls do with the daemon or the file, at the lowest priority:
+// reading history must not hurt what records it.
+func (p program) withReader(c *cli.Context, do func(ctx context.Context, rd *daemon.Reader) error) error {
+	path, err := journalPath(c)
+	if err != nil {
+		return err
+	}
+	lowerPriority()
+	rd, err := daemon.OpenReader(c.Context, path)
+	if err != nil {
+		return err
+	}
+	defer rd.Close()
+	return do(c.Context, rd)
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"torjournal/journal"
+)
+
+// How torjournal speaks to its user.
+//
+//   - What was asked for goes to standard output, everything else to standard
+//     error: a pipe gets data only.
+//   - An error says what was being done and what is wrong, in lower case and
+//     without a full stop, and names the next step after it: a hint.
+//   - Exit codes: 0 done, 1 failed, 2 wrong usage, 3 status found no recorder.
+
+const (
+	exitUsage      = 2
+	exitNotRunning = 3
+)
+
+// exitError is an error with an exit code of its own. A nil err is silent.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &exitError{code: exitUsage, err: fmt.Errorf(format, args...)}
+}
+
+// complain is the one place where an error becomes text for the user.
+func (p program) complain(err error) {
+	fmt.Fprintf(p.stderr, "torjournal: %v\n", err)
+	if h := hint(err); h != "" {
+		fmt.Fprintf(p.stderr, "  %s\n", h)
+	}
+}
+
+// hint names the next step for errors that do not name it themselves.
+func hint(err error) string {
+	switch {
+	case errors.Is(err, journal.ErrLocked):
+		return "another process holds the journal: `torjournal status --journal FILE` asks it; every journal has one recorder only"
+	case errors.Is(err, os.ErrNotExist):
+		return "`torjournal run --journal FILE` makes a journal; --journal or $TORJOURNAL says where it lies"
+	case errors.Is(err, os.ErrPermission):
+		return "run it as the user the journal belongs to, or give --journal a file of your own"
+	}
+	return ""
+}
