@@ -1,0 +1,137 @@
+package scrub
+
+import "bytes"
+
+// The scanner below looks at maximal runs of the characters that network
+// addresses are written with. What it takes for an address may be more than
+// one, never less: a number in dotted form too many is no harm, one too few
+// is. Three things that look like addresses stay, because they can be
+// nobody's: the unspecified address "::", and everything in 0.0.0.0/8, which
+// tor's own version numbers look like (0.4.9.11).
+
+// appendScrubbed appends text with every address in it replaced, and with
+// hosts every host name too.
+func appendScrubbed(dst, text []byte, hosts bool) []byte {
+	copied := 0 // text[:copied] is in dst
+	for i := 0; i < len(text); {
+		from, to, found := i, i, false
+		if hosts && isHostByte(text[i]) && (i == copied || !isHostByte(text[i-1])) {
+			to, found = hostName(text, i)
+		}
+		if !found && isAddressByte(text[i]) {
+			from, to, found = address(text, i, i == copied || !isAddressByte(text[i-1]))
+		}
+		if !found {
+			i = max(i+1, to)
+			continue
+		}
+		dst = append(append(dst, text[copied:from]...), marker...)
+		copied, i = to, to
+	}
+	return append(dst, text[copied:]...)
+}
+
+// address finds the address that begins at text[i], with its brackets, zone
+// and port. If there is none, none begins before to either. With first,
+// text[i] begins a run of address characters.
+func address(text []byte, i int, first bool) (from, to int, found bool) {
+	if first {
+		end := i
+		for end < len(text) && isAddressByte(text[end]) {
+			end++
+		}
+		if isIPv6(text[i:end]) {
+			from, to = widen(text, i, trimPunctuation(text, i, end))
+			return from, to, true
+		}
+	}
+	if !isDigit(text[i]) {
+		return i, i, false
+	}
+	if to, found = ipv4(text, i); found {
+		to = port(text, to)
+	}
+	return i, to, found
+}
+
+// isIPv6 reports whether a run of hex digits, colons and dots is or holds an
+// IPv6 address: one with "::" beside a digit, or one of six colons and more.
+func isIPv6(run []byte) bool {
+	colons := bytes.Count(run, []byte(":"))
+	if colons >= 6 {
+		return true
+	}
+	return bytes.Contains(run, []byte("::")) && len(bytes.Trim(run, ":.")) > 0
+}
+
+// trimPunctuation leaves out what ends a clause rather than the address.
+func trimPunctuation(text []byte, from, to int) int {
+	for to > from && text[to-1] == '.' {
+		to--
+	}
+	if to > from+1 && text[to-1] == ':' && text[to-2] != ':' {
+		to--
+	}
+	return to
+}
+
+// widen adds to an IPv6 address its zone, brackets and port.
+func widen(text []byte, from, to int) (int, int) {
+	if to < len(text) && text[to] == '%' {
+		for to++; to < len(text) && isHostByte(text[to]); to++ {
+		}
+	}
+	if from > 0 && text[from-1] == '[' && to < len(text) && text[to] == ']' {
+		return from - 1, port(text, to+1)
+	}
+	return from, to
+}
+
+// ipv4 finds four or more numbers of up to three digits, joined by dots, that
+// begin at the digit text[i]. If there are none, none begin before end either.
+func ipv4(text []byte, i int) (end int, found bool) {
+	count, next := 0, i
+	for {
+		n := digits(text, next)
+		if n == 0 || n > 3 {
+			break
+		}
+		count++
+		end = next + n
+		if end+1 >= len(text) || text[end] != '.' || !isDigit(text[end+1]) {
+			break
+		}
+		next = end + 1
+	}
+	if count < 4 {
+		return i + digits(text, i), false
+	}
+	if count == 4 && text[i] == '0' && text[i+1] == '.' {
+		return end, false
+	}
+	return end, true
+}
+
+// port returns the end of a ":port" at text[i], or i.
+func port(text []byte, i int) int {
+	if i < len(text) && text[i] == ':' {
+		if n := digits(text, i+1); n > 0 {
+			return i + 1 + n
+		}
+	}
+	return i
+}
+
+// digits returns how many digits there are from text[i] on.
+func digits(text []byte, i int) (n int) {
+	for i+n < len(text) && isDigit(text[i+n]) {
+		n++
+	}
+	return n
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+func isAddressByte(c byte) bool {
+	return isDigit(c) || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F' || c == ':' || c == '.'
+}
