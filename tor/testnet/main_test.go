@@ -61,29 +61,32 @@ func eventually(t testing.TB, ctx context.Context, check func() error) {
 	}
 }
 
-// watch returns the lines of events of a node, until the test ends.
+// watch returns the events of a node, until the test ends.
 func watch(t testing.TB, node *Node, types string) <-chan string {
 	t.Helper()
-	c, err := node.dial(testContext(t))
+	ctx := testContext(t)
+	lines := make(chan string, 1000)
+	c, err := node.dial(ctx, func(wires [][]byte) {
+		for _, w := range wires {
+			select {
+			case lines <- string(w):
+			case <-ctx.Done():
+			}
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ask(c, "SETEVENTS "+types); err != nil {
-		t.Fatal(err)
-	}
-	lines := make(chan string, 1000)
 	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { c.Close() })
 	go func() {
 		defer close(done)
 		defer close(lines)
-		for {
-			line, err := c.ReadLine()
-			if err != nil {
-				return
-			}
-			lines <- line
-		}
+		<-c.Done()
 	}()
-	t.Cleanup(func() { c.Close(); <-done })
+	t.Cleanup(func() { stop(); c.Close(); <-done })
+	if _, err := node.ask(ctx, c, "SETEVENTS "+types); err != nil {
+		t.Fatal(err)
+	}
 	return lines
 }

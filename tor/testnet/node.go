@@ -114,7 +114,7 @@ func (n *Node) Start(ctx context.Context) error {
 		return err
 	}
 	return n.await(ctx, "answer on its control port", func() error {
-		c, err := n.dial(ctx)
+		c, err := n.dial(ctx, nil)
 		if err != nil {
 			return err
 		}
@@ -222,13 +222,13 @@ func (n *Node) WaitBootstrapped(ctx context.Context) error {
 
 // askUntil asks tor the same on one connection until met returns nil.
 func (n *Node) askUntil(ctx context.Context, what, command string, met func(reply string) error) error {
-	c, err := n.dial(ctx)
+	c, err := n.dial(ctx, nil)
 	if err != nil {
 		return n.failed(what, err)
 	}
 	defer c.Close()
 	return n.await(ctx, what, func() error {
-		reply, err := ask(c, command)
+		reply, err := n.ask(ctx, c, command)
 		if err != nil {
 			return err
 		}
