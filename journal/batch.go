@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/bits"
-	"sync"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -35,9 +34,8 @@ const (
 	// it saves.
 	plainBelow = 128
 
-	// recordOverhead is what a record costs in a payload beside its wire
-	// form, at most, for a type this package knows: type, time, length.
-	recordOverhead = 1 + binary.MaxVarintLen64 + 5
+	// minRecord is the least a record takes in a payload: type, time, length.
+	minRecord = 3
 )
 
 // header is what an envelope says of its payload.
@@ -100,7 +98,7 @@ func parseHeader(data []byte) (h header, err error) {
 		err = fmt.Errorf("codec %d is unknown", h.codec)
 	case h.raw > maxPayload || h.stored > maxPayload:
 		err = fmt.Errorf("claims a payload of %d bytes, more than %d", max(h.raw, h.stored), maxPayload)
-	case h.first == 0 || h.last < h.first || h.last-h.first >= uint64(h.raw):
+	case h.first == 0 || h.last < h.first || h.last-h.first >= uint64(h.raw)/minRecord:
 		err = fmt.Errorf("claims records %d to %d in %d bytes", h.first, h.last, h.raw)
 	case h.minTime > h.maxTime:
 		err = fmt.Errorf("claims to end before it begins")
@@ -227,7 +225,7 @@ func unpack(h header, stored []byte) ([]byte, error) {
 		}
 		return stored, nil
 	}
-	payload, err := unzstd().DecodeAll(stored, make([]byte, 0, h.raw))
+	payload, err := unzstd.DecodeAll(stored, make([]byte, 0, h.raw))
 	if err != nil {
 		return nil, err
 	}
@@ -237,20 +235,20 @@ func unpack(h header, stored []byte) ([]byte, error) {
 	return payload, nil
 }
 
-// unzstd returns the decoder that everybody shares: it keeps no state between
-// calls of DecodeAll, and never writes past the capacity it is given.
-var unzstd = sync.OnceValue(func() *zstd.Decoder {
+// unzstd is the decoder that everybody shares: it keeps no state between calls
+// of DecodeAll, and never writes past the capacity it is given.
+var unzstd = func() *zstd.Decoder {
 	d, err := zstd.NewReader(nil, zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxMemory(maxPayload), zstd.WithDecoderConcurrency(0))
 	if err != nil {
 		panic(err) // the options are constant
 	}
 	return d
-})
+}()
 
 func decodeRecords(h header, payload []byte, types event.Set) ([]Record, error) {
 	n := h.count()
-	capacity := n
+	capacity := min(n, 1<<16)
 	if !types.Empty() {
 		capacity = min(n, 64)
 	}

@@ -2,9 +2,9 @@ package journal
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -380,18 +380,13 @@ func (q *queue) tooLarge(t event.Type, dropped map[event.Type]uint64) map[event.
 }
 
 // dropNotice is the event that says what an overload cost.
-func dropNotice(dropped map[event.Type]uint64) []byte {
+func dropNotice(dropped map[event.Type]uint64) event.Event {
 	var count uint64
-	names := slices.Sorted(maps.Keys(dropped))
-	wire := []byte("650 JOURNAL DROPPED TYPES=")
-	for i, t := range names {
-		if i > 0 {
-			wire = append(wire, ',')
-		}
-		wire = append(wire, t...)
-		count += dropped[t]
+	var names []string
+	for t, n := range dropped {
+		names = append(names, string(t))
+		count += n
 	}
-	wire = append(wire, " COUNT="...)
-	wire = strconv.AppendUint(wire, count, 10)
-	return append(wire, "\r\n"...)
+	slices.Sort(names)
+	return event.NewJournal(event.WhatDropped, "TYPES", strings.Join(names, ","), "COUNT", strconv.FormatUint(count, 10))
 }

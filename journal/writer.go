@@ -77,7 +77,8 @@ type writer struct {
 	sealing int      // how many of tail the sealer works on
 	ready   *seal    // a finished block that the next commit puts in
 	items   []item   // scratch
-	err     error    // what the goroutine ended with
+	err     error    // what the goroutine ended with…
+	lost    int      // …and how many events it had taken and could not commit
 
 	failure atomic.Pointer[string] // why commits fail now; nil when they succeed
 }
@@ -182,6 +183,7 @@ func (w *writer) turn(items []item, dropped map[event.Type]uint64) {
 	}
 	if b.data != nil {
 		if w.err = w.apply(&change{batch: b}); w.err != nil {
+			w.lost = len(b.recs)
 			return
 		}
 	}
@@ -242,7 +244,7 @@ func (w *writer) number(items []item, dropped map[event.Type]uint64) *batch {
 		add(&items[i])
 	}
 	if dropped != nil {
-		add(&item{wire: dropNotice(dropped), typ: event.JOURNAL, bit: bitOf(event.JOURNAL), us: w.env.now().UnixMicro()})
+		add(&item{wire: dropNotice(dropped).Format(), typ: event.JOURNAL, bit: bitOf(event.JOURNAL), us: w.env.now().UnixMicro()})
 	}
 	clear(items)
 	return b
@@ -407,7 +409,7 @@ func (w *writer) takeSeal(res sealResult) {
 
 // giveUp ends the waiting of everybody after an error that closing met.
 func (w *writer) giveUp() {
-	if lost := w.q.fail(w.err); lost > 0 {
+	if lost := w.lost + w.q.fail(w.err); lost > 0 {
 		w.err = fmt.Errorf("journal: %d events are lost: %w", lost, w.err)
 	}
 }
