@@ -12,15 +12,15 @@ import (
 // The live part: a page every pause, a relay killed after some of them. It is
 // long enough for bandwidth to have steps to show.
 const (
-	pause       = 2500 * time.Millisecond
-	pages       = 8
-	killAfter   = 4
+	pause       = 3 * time.Second
+	pages       = 7
+	killAfter   = 3
 	pageTimeout = 15 * time.Second // a circuit through the dead relay must first fail
 )
 
 // live follows the journal on the stage while things happen.
 func (s *stage) live(ctx context.Context, net *testnet.Network) error {
-	const follow = "replay -n 1 -f -e CIRC,STREAM,ORCONN,JOURNAL"
+	const follow = "replay -n 5 -f -e CIRC,STREAM,ORCONN,JOURNAL"
 	s.shell("torjournal " + follow + " &")
 	watching, cancel := context.WithCancel(ctx)
 	defer cancel()

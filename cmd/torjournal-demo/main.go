@@ -53,7 +53,10 @@ func run(ctx context.Context, binary string, out io.Writer) (err error) {
 	s := &stage{out: out, binary: binary, journal: filepath.Join(dir, "journal.db"), colour: isTerminal(out)}
 
 	s.say("A private Tor network of real tor processes, on 127.0.0.1 only")
-	net, err := testnet.Start(ctx, testnet.Options{Exits: 4, Middles: 2, Log: out})
+	net, err := testnet.Start(ctx, testnet.Options{
+		Exits: 4, Middles: 2, Log: out,
+		ClientTorrc: []string{"ConfluxEnabled 0"}, // one circuit a page reads better than two
+	})
 	if err != nil {
 		return err
 	}
