@@ -89,8 +89,8 @@ func (s *Source) beginChange() (l *life, settle func()) {
 // subscription is what tor shall be asked for: what the policy always
 // records and what anybody wants, as far as tor offers it.
 func (s *Source) subscription(l *life) event.Set {
-	wanted := l.policy.Subscribe(l.names).Union(intersect(l.names, *s.wanted.Load()))
-	return wanted.Minus(event.NewSet(event.JOURNAL, event.AUTHDIR_NEWDESCS))
+	wanted := intersect(l.names.Union(l.unlisted), *s.wanted.Load())
+	return l.policy.Subscribe(l.names).Union(wanted).Minus(event.NewSet(event.JOURNAL, event.AUTHDIR_NEWDESCS))
 }
 
 // ask is the subscription with what else is wanted just now: of types that
@@ -158,7 +158,7 @@ func (l *life) resubscribe(types event.Set) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.names = l.names.Union(types) // tor has more than it lists
+	l.unlisted = l.unlisted.Union(types.Minus(l.names))
 	l.subscribed = types
 	if l.life == l && !l.over {
 		l.status.Subscribed = types

@@ -23,13 +23,14 @@ type life struct {
 	conn    *Conn
 	policy  Policy
 	source  event.Source
+	names   event.Set // what tor lists as events/names
 	ctx     context.Context
 	sums    bool // of BW the sum over each day is recorded
 
 	started atomic.Bool   // the fields above are set, events may come
 	lost    chan struct{} // closed when all of it is over and told
 
-	names event.Set // what tor offers; belongs to the holder of Source.subscribing once started
+	unlisted event.Set // belongs to the holder of Source.subscribing: what tor has taken though it does not list it
 
 	subscribed event.Set      // guarded by Source.mu: what the last SETEVENTS that tor accepted said
 	over       bool           // guarded by Source.mu: it is ending, nothing new may begin

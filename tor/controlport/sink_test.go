@@ -18,14 +18,17 @@ type memorySink struct {
 	live     []bool         // guarded by mu: of each wire
 	sessions []event.Source // guarded by mu
 
-	block chan struct{} // if not nil, Append waits until it is closed
-	begin error         // what BeginSession fails with
+	block chan struct{} // guarded by mu: if not nil, Append waits until it is closed
+	begin error         // guarded by mu: what BeginSession fails with
 }
 
 func (m *memorySink) Append(ctx context.Context, evs ...event.Event) error {
-	if m.block != nil {
+	m.mu.Lock()
+	block := m.block
+	m.mu.Unlock()
+	if block != nil {
 		select {
-		case <-m.block:
+		case <-block:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
