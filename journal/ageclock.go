@@ -6,14 +6,15 @@ import "time"
 // only after an hour: a clock that is set wrong must not empty the ring.
 type ageClock struct {
 	// immutable
-	maxAge time.Duration // 0: no limit
-	now    func() time.Time
-	start  time.Time
+	maxAge time.Duration                     // 0: no limit
+	read   func() (time.Time, time.Duration) // wall clock, and monotonic clock since base
+	base   time.Time                         // wall clock when the monotonic clock showed 0
 
 	// owned by the writer goroutine
-	offset    time.Duration // wall clock minus monotonic clock, as believed
+	offset    time.Duration // of the wall clock against base and the monotonic clock, as believed
 	candidate time.Duration // another offset, seen since…
 	since     time.Duration // …this monotonic time
+	jumped    bool          // candidate is valid
 }
 
 const (
@@ -22,7 +23,11 @@ const (
 )
 
 func newAgeClock(opt Options) *ageClock {
-	return &ageClock{maxAge: opt.MaxAge, now: opt.Now, start: opt.Now()}
+	start := opt.Now()
+	return &ageClock{maxAge: opt.MaxAge, base: start.Round(0), read: func() (time.Time, time.Duration) {
+		now := opt.Now()
+		return now.Round(0), now.Sub(start)
+	}}
 }
 
 // evictBefore returns the time, in µs since 1970, before which records are
@@ -31,16 +36,15 @@ func (a *ageClock) evictBefore() int64 {
 	if a.maxAge == 0 {
 		return 0
 	}
-	now := a.now()
-	mono := now.Sub(a.start)
-	offset := now.Round(0).Sub(a.start.Round(0)) - mono
+	wall, mono := a.read()
+	offset := wall.Sub(a.base) - mono
 	switch {
 	case (offset - a.offset).Abs() <= clockSlew:
-		a.offset, a.candidate = offset, 0
-	case a.candidate == 0 || (offset-a.candidate).Abs() > clockSlew:
-		a.candidate, a.since = offset, mono
+		a.offset, a.jumped = offset, false
+	case !a.jumped || (offset-a.candidate).Abs() > clockSlew:
+		a.candidate, a.since, a.jumped = offset, mono, true
 	case mono-a.since >= clockTrust:
-		a.offset, a.candidate = offset, 0
+		a.offset, a.jumped = offset, false
 	}
-	return max(1, a.start.Round(0).Add(mono+a.offset-a.maxAge).UnixMicro())
+	return max(1, a.base.Add(mono+a.offset-a.maxAge).UnixMicro())
 }

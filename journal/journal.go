@@ -80,9 +80,13 @@ func start(s *store, opt Options) (*Journal, error) {
 			seal: func(b []header) { j.sealer.jobs <- b },
 		},
 		q: j.q, log: opt.Logger, delay: opt.CommitDelay,
-		batchMax: opt.sealBytes, storedMax: maxStored(opt.MaxSize), sealAt: opt.sealBytes, sealAge: opt.MaxAge / 16,
+		batchMax: opt.sealBytes, storedMax: maxStored(opt.MaxSize),
 		sealed: j.sealer.out, done: make(chan struct{}), counts: j.counts,
-		enc: tailEncoder, next: state.next, session: state.session, tail: state.tail,
+		enc: tailEncoder, next: state.next, session: state.session,
+		tail: tail{sealAt: opt.sealBytes, sealAge: opt.MaxAge / 16},
+	}
+	for _, h := range state.tail {
+		j.writer.tail.append(h)
 	}
 	if state.session != nil {
 		j.counts.session.Store(state.session.ID)

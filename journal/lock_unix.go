@@ -32,3 +32,7 @@ func lock(f *os.File, exclusive bool, timeout time.Duration) error {
 		}
 	}
 }
+
+// unlock gives the lock back. Closing the file is not enough where a map of it
+// is left behind, which keeps the open file alive.
+func unlock(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }

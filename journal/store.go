@@ -272,9 +272,12 @@ func (s *store) close() error {
 // abandon gives the file back after an error, whatever state bbolt is in.
 func (s *store) abandon() {
 	if s.db != nil && s.broken.Load() == nil {
-		_ = s.fence(s.db.Close)
+		if s.fence(s.db.Close) == nil {
+			return // it has closed the file too
+		}
 	}
 	if s.file != nil {
+		unlock(s.file) // closing is not enough: bbolt's map is left behind
 		_ = s.file.Close()
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/bits"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -62,8 +61,6 @@ type writer struct {
 	log       *slog.Logger
 	batchMax  int           // bytes of wire that one turn takes
 	storedMax int           // bytes that one stored batch may have
-	sealAt    int           // bytes of records in the tail that make a block
-	sealAge   time.Duration // the longest time a tail may span; 0: any
 	delay     time.Duration // how long a commit waits for more events
 	sealed    chan sealResult
 	done      chan struct{} // closed when the goroutine has ended
@@ -73,12 +70,12 @@ type writer struct {
 	enc     *encoder
 	next    uint64   // number of the next record
 	session *Session // current one; nil before the first
-	tail    []header // batches of the tail, in order
-	sealing int      // how many of tail the sealer works on
-	ready   *seal    // a finished block that the next commit puts in
-	items   []item   // scratch
-	err     error    // what the goroutine ended with…
-	lost    int      // …and how many events it had taken and could not commit
+	tail    tail
+	sealing bool   // the sealer works on batches at the tail's head
+	ready   *seal  // a finished block that the next commit puts in
+	items   []item // scratch
+	err     error  // what the goroutine ended with…
+	lost    int    // …and how many events it had taken and could not commit
 
 	failure atomic.Pointer[string] // why commits fail now; nil when they succeed
 }
@@ -268,10 +265,10 @@ func (w *writer) apply(c *change) error {
 	default:
 	}
 	c.seal = w.ready
-	if w.sealing == 0 {
-		c.promote = w.tail[:w.largeHead()]
+	if !w.sealing && w.ready == nil {
+		c.promote = w.tail.blocks()
 	}
-	c.toBlock = c.batch != nil && len(w.tail) == 0 && w.large(&c.batch.hdr)
+	c.toBlock = c.batch != nil && w.tail.empty() && w.tail.large(&c.batch.hdr)
 	out, err := w.commitUntil(c)
 	if err != nil {
 		return err
@@ -326,83 +323,46 @@ func (w *writer) recovered() {
 
 // settleTail brings the writer's picture of the file up to date.
 func (w *writer) settleTail(c *change, out outcome) {
-	if c.seal != nil {
-		if out.sealed {
-			w.tail = w.tail[len(c.seal.replaces):]
-		}
-		w.ready, w.sealing = nil, 0
-	} else {
-		w.tail = w.tail[len(c.promote):]
+	switch {
+	case c.seal == nil:
+		w.tail.drop(len(c.promote))
+	case out.sealed:
+		w.tail.drop(len(c.seal.replaces))
 	}
+	w.ready = nil
 	if c.batch != nil {
 		w.next = c.batch.hdr.last + 1
 		if !c.toBlock {
-			w.tail = append(w.tail, c.batch.hdr)
+			w.tail.append(c.batch.hdr)
 		}
 	}
-	for len(w.tail) > 0 && w.tail[0].last <= out.evicted {
-		w.tail = w.tail[1:]
-		w.sealing = max(0, w.sealing-1)
-	}
-}
-
-// large reports whether a batch is a block by itself.
-func (w *writer) large(h *header) bool { return int(h.raw) >= w.sealAt/2 && h.stored >= ownBucket }
-
-// largeHead returns how many batches at the tail's head are blocks already.
-func (w *writer) largeHead() int {
-	n := 0
-	for n < len(w.tail) && w.large(&w.tail[n]) {
-		n++
-	}
-	return n
+	w.tail.evicted(out.evicted)
 }
 
 // askSealer hands the oldest batches of the tail to the sealer if there are
-// enough of them for a block.
+// enough of them for a block. It works on one block at a time.
 func (w *writer) askSealer() {
-	if w.sealing > 0 || w.ready != nil || len(w.tail) == 0 {
+	if w.sealing || w.ready != nil {
 		return
 	}
-	head := w.largeHead()
-	if n := w.blockful(w.tail[head:]); n > 0 && head == 0 {
-		w.sealing = n
-		w.env.seal(slices.Clone(w.tail[:n]))
+	if batches := w.tail.toSeal(); batches != nil {
+		w.sealing = true
+		w.env.seal(batches)
 	}
 }
 
-// blockful returns how many batches at the head of tail make a block: all of one
-// session, about sealAt bytes; 0 if they are too few still.
-func (w *writer) blockful(tail []header) int {
-	size := 0
-	for i := range tail {
-		h := &tail[i]
-		switch {
-		case i > 0 && h.session != tail[0].session,
-			i > 0 && size >= w.sealAt/4 && w.large(h),
-			i > 0 && size+int(h.raw) > w.sealAt+w.sealAt/4:
-			return i
-		}
-		if size += int(h.raw); size >= w.sealAt {
-			return i + 1
-		}
-	}
-	if n := len(tail); w.sealAge > 0 && n > 1 && time.Duration(tail[n-1].maxTime-tail[0].minTime)*time.Microsecond > w.sealAge {
-		return n
-	}
-	return 0
-}
-
-// takeSeal keeps what the sealer has made for the next commit. A block that
-// cannot be made leaves the tail as it is: reading goes on from there.
+// takeSeal keeps what the sealer has made for the next commit, unless the ring
+// has taken what it was made of. A block that cannot be made leaves the tail
+// as it is: reading goes on from there.
 func (w *writer) takeSeal(res sealResult) {
+	w.sealing = false
 	switch {
 	case res.err == nil:
-		w.ready = res.seal
-	case errors.Is(res.err, errEvicted):
-		w.sealing = 0
-	default:
-		// sealing stays set: the same would fail again
+		if w.tail.begins(res.seal.replaces[0]) {
+			w.ready = res.seal
+		}
+	case !errors.Is(res.err, errEvicted):
+		w.sealing = true // for ever: the same would fail again
 		w.log.Error("the newest records cannot be sealed into a block and stay as they are", "error", res.err)
 	}
 }

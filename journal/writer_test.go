@@ -113,7 +113,7 @@ func startWriter(t *testing.T, f *fakeFile, change func(*writer)) (w *writer, st
 	closing := make(chan struct{})
 	w = &writer{
 		q: newQueue(queueBytes, time.Now), log: slog.New(slog.DiscardHandler),
-		batchMax: 1 << 20, storedMax: 1 << 20, sealAt: 1 << 20,
+		batchMax: 1 << 20, storedMax: 1 << 20, tail: tail{sealAt: 1 << 20},
 		sealed: make(chan sealResult, 1), done: make(chan struct{}), counts: newCounts(),
 		enc: testEncoder(t), next: 1,
 	}
@@ -400,27 +400,4 @@ func TestWriterAppendAfterCloseIsRefused(t *testing.T) {
 			t.Errorf("%v, want ErrClosed", err)
 		}
 	})
-}
-
-func TestBlockful(t *testing.T) {
-	w := &writer{sealAt: 100}
-	h := func(raw, session int) header {
-		return header{raw: uint32(raw), stored: uint32(raw) * 100, session: uint64(session)}
-	}
-	small := func(raw, session int) header { x := h(raw, session); x.stored = 10; return x }
-	for name, c := range map[string]struct {
-		tail []header
-		want int
-	}{
-		"too few":                             {[]header{small(40, 1), small(40, 1)}, 0},
-		"enough":                              {[]header{small(40, 1), small(40, 1), small(20, 1), small(5, 1)}, 3},
-		"a session ends":                      {[]header{small(1, 1), small(40, 2)}, 1},
-		"a large one follows":                 {[]header{small(30, 1), h(60, 1)}, 1},
-		"a large one after little goes along": {[]header{small(5, 1), h(95, 1)}, 2},
-		"too much together":                   {[]header{small(10, 1), h(120, 1)}, 1},
-	} {
-		if got := w.blockful(c.tail); got != c.want {
-			t.Errorf("%s: %d, want %d", name, got, c.want)
-		}
-	}
 }

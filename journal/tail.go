@@ -1,0 +1,99 @@
+package journal
+
+import (
+	"slices"
+	"time"
+)
+
+// tail is the writer's picture of the tail bucket, and says what of it becomes
+// a block. A batch leaves the tail in one of two ways: the sealer packs small
+// ones together, and a large one is a block as it is, because its bytes lie in
+// a bucket of their own that can be moved.
+type tail struct {
+	// immutable
+	sealAt  int           // bytes of records that make a block
+	sealAge time.Duration // the longest time a tail may span; 0: any
+
+	// owned by the writer goroutine
+	batches []header // in order
+	bytes   int      // of records in them
+}
+
+// lagFactor is how many blocks the tail may hold before the sealer counts as
+// too slow: then whatever can be moved is moved as it is.
+const lagFactor = 4
+
+func (t *tail) empty() bool { return len(t.batches) == 0 }
+
+func (t *tail) append(h header) {
+	t.batches = append(t.batches, h)
+	t.bytes += int(h.raw)
+}
+
+// drop forgets the first n batches.
+func (t *tail) drop(n int) {
+	for _, h := range t.batches[:n] {
+		t.bytes -= int(h.raw)
+	}
+	t.batches = t.batches[n:]
+}
+
+// evicted forgets the batches up to record last.
+func (t *tail) evicted(last uint64) {
+	for len(t.batches) > 0 && t.batches[0].last <= last {
+		t.drop(1)
+	}
+}
+
+// begins reports whether h is still the oldest batch.
+func (t *tail) begins(h header) bool { return len(t.batches) > 0 && t.batches[0] == h }
+
+// large reports whether a batch is a block by itself.
+func (t *tail) large(h *header) bool {
+	return h.size() >= ownBucket && (int(h.raw) >= t.sealAt/2 || t.bytes > lagFactor*t.sealAt)
+}
+
+// blocks returns the batches at the head that are blocks by themselves.
+func (t *tail) blocks() []header {
+	n := 0
+	for n < len(t.batches) && t.large(&t.batches[n]) {
+		n++
+	}
+	return t.batches[:n:n]
+}
+
+// toSeal returns the batches at the head that make a block together, nil if
+// they are too few. The caller may keep them.
+func (t *tail) toSeal() []header {
+	if t.empty() || t.large(&t.batches[0]) {
+		return nil
+	}
+	if n := t.blockful(); n > 0 {
+		return slices.Clone(t.batches[:n])
+	}
+	return nil
+}
+
+// blockful returns how many batches at the head make a block: all of one
+// session, about sealAt bytes; 0 if they are too few still.
+func (t *tail) blockful() int {
+	size := 0
+	for i := range t.batches {
+		h := &t.batches[i]
+		switch {
+		case i > 0 && h.session != t.batches[0].session,
+			i > 0 && size >= t.sealAt/4 && t.large(h),
+			i > 0 && size+int(h.raw) > t.sealAt+t.sealAt/4:
+			return i
+		}
+		if size += int(h.raw); size >= t.sealAt {
+			return i + 1
+		}
+	}
+	n := len(t.batches)
+	span := time.Duration(t.batches[n-1].maxTime-t.batches[0].minTime) * time.Microsecond
+	if t.sealAge > 0 && n > 1 && span > t.sealAge {
+		return n
+	}
+	return 0
+}

@@ -1,0 +1,47 @@
+package journal
+
+import "testing"
+
+func TestTailBlocks(t *testing.T) {
+	large := func(raw int) header { return header{raw: uint32(raw), stored: ownBucket, session: 1} }
+	small := func(raw int) header { return header{raw: uint32(raw), stored: 10, session: 1} }
+	other := func(raw int) header { return header{raw: uint32(raw), stored: 10, session: 2} }
+	many := func(n int, h header) (out []header) {
+		for range n {
+			out = append(out, h)
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		batches       []header
+		seal, promote int
+	}{
+		"empty":                               {nil, 0, 0},
+		"too few":                             {[]header{small(40), small(40)}, 0, 0},
+		"enough":                              {[]header{small(40), small(40), small(20), small(5)}, 3, 0},
+		"a session ends":                      {[]header{small(1), other(40)}, 1, 0},
+		"a large one":                         {[]header{large(60), small(10)}, 0, 1},
+		"two large ones":                      {[]header{large(60), large(50), small(100)}, 0, 2},
+		"a large one follows":                 {[]header{small(30), large(60)}, 1, 0},
+		"a large one after little goes along": {[]header{small(5), large(95)}, 2, 0},
+		"too much together":                   {[]header{small(10), large(120)}, 1, 0},
+		"middle ones are packed":              {many(8, large(40)), 3, 0},
+		"unless the sealer lags":              {many(11, large(40)), 0, 11},
+		"small ones need it all the same":     {many(500, small(1)), 100, 0},
+	} {
+		tl := tail{sealAt: 100}
+		for _, h := range c.batches {
+			tl.append(h)
+		}
+		if got := len(tl.toSeal()); got != c.seal {
+			t.Errorf("%s: seals %d, want %d", name, got, c.seal)
+		}
+		if got := len(tl.blocks()); got != c.promote {
+			t.Errorf("%s: promotes %d, want %d", name, got, c.promote)
+		}
+		tl.drop(len(tl.batches))
+		if tl.bytes != 0 {
+			t.Errorf("%s: %d bytes are left in an empty tail", name, tl.bytes)
+		}
+	}
+}
