@@ -82,12 +82,16 @@ func (l *life) learn(ctx context.Context) error {
 
 // identify fills in the life's source.
 func (l *life) identify(ctx context.Context) error {
-	rep, err := l.conn.getInfo(ctx, []string{"version", "process/pid", "uptime", "fingerprint"}, nil)
+	rep, err := l.conn.getInfo(ctx, []string{"version", "process/pid", "uptime"}, nil)
 	if err != nil {
 		return fmt.Errorf("ask who it is: %w", err)
 	}
 	now, values := l.opt.now(), rep.Values()
-	l.source = event.Source{Name: l.opt.Name, Role: l.policy.Role(), Fingerprint: first(values, "fingerprint")}
+	rep, err = l.conn.Do(ctx, "GETINFO fingerprint") // 551 unless it is a relay
+	if err != nil {
+		return fmt.Errorf("ask for its fingerprint: %w", err)
+	}
+	l.source = event.Source{Name: l.opt.Name, Role: l.policy.Role(), Fingerprint: first(rep.Values(), "fingerprint")}
 	if l.source.Name == "" {
 		l.source.Name = l.address.String()
 	}

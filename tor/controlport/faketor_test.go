@@ -154,14 +154,10 @@ const eventsNames = "CIRC CIRC_MINOR STREAM ORCONN BW DEBUG INFO NOTICE WARN ERR
 // authentication.
 func plainTor() script {
 	return script{
-		"PROTOCOLINFO":         "250-PROTOCOLINFO 1\r\n250-AUTH METHODS=NULL\r\n250-VERSION Tor=\"0.4.9.11\"\r\n250 OK\r\n",
-		"AUTHENTICATE":         "250 OK\r\n",
-		"GETINFO events/names": "250-events/names=" + eventsNames + "\r\n250 OK\r\n",
-		"GETCONF":              "250-ORPort\r\n250-BridgeRelay=0\r\n250-TestingTorNetwork=0\r\n250 HiddenServiceDir\r\n",
-		"GETINFO version process/pid uptime fingerprint": "551 Not running in server mode\r\n",
-		"GETINFO version":                    "250-version=0.4.9.11 (git-abc)\r\n250 OK\r\n",
-		"GETINFO process/pid":                "250-process/pid=77\r\n250 OK\r\n",
-		"GETINFO uptime":                     "250-uptime=600\r\n250 OK\r\n",
+		"PROTOCOLINFO":                       "250-PROTOCOLINFO 1\r\n250-AUTH METHODS=NULL\r\n250-VERSION Tor=\"0.4.9.11\"\r\n250 OK\r\n",
+		"AUTHENTICATE":                       "250 OK\r\n",
+		"GETINFO events/names":               "250-events/names=" + eventsNames + "\r\n250 OK\r\n",
+		"GETCONF":                            "250-ORPort\r\n250-BridgeRelay=0\r\n250-TestingTorNetwork=0\r\n250 HiddenServiceDir\r\n",
 		"GETINFO fingerprint":                "551 Not running in server mode\r\n",
 		"GETINFO version process/pid uptime": "250-version=0.4.9.11 (git-abc)\r\n250-process/pid=77\r\n250-uptime=600\r\n250 OK\r\n",
 		"GETINFO version status":             "250-version=0.4.9.11\r\n250+circuit-status=\r\n1 BUILT $A~a\r\n.\r\n250 OK\r\n",

@@ -66,7 +66,7 @@ func (s *Source) end(ctx context.Context, l *life) {
 	l.helpers.Wait()
 	why := l.conn.Err()
 	if ctx.Err() == nil {
-		ev := event.NewJournal(event.WhatSourceLost, "REASON", lossReason(why), "UPTIME", l.uptime())
+		ev := event.NewJournal(event.WhatSourceLost, append([]string{"REASON", lossReason(why)}, l.uptime()...)...)
 		if err := s.opt.Sink.Append(ctx, ev); err != nil {
 			s.log.Error("the loss of tor could not be journaled", "address", l.address, "error", err)
 		}
@@ -80,12 +80,14 @@ func (s *Source) end(ctx context.Context, l *life) {
 	close(l.lost)
 }
 
-// uptime is tor's, in seconds.
-func (l *life) uptime() string {
+// uptime is how long tor had run, in seconds, as key and value; nothing if it
+// is not known.
+func (l *life) uptime() []string {
 	if l.source.Started.IsZero() {
-		return "0"
+		return nil
 	}
-	return strconv.FormatInt(int64(l.opt.now().Sub(l.source.Started)/time.Second), 10)
+	age := l.opt.now().Sub(l.source.Started)
+	return []string{"UPTIME", strconv.FormatInt(int64(age/time.Second), 10)}
 }
 
 // lossReason says in one word why a connection ended.
