@@ -57,9 +57,10 @@ func (s *Source) live(ctx context.Context) (lasted time.Duration, err error) {
 // end takes leave of a life whose connection is ending. Who waits for Lost
 // may rely on it: SOURCE_LOST is with the sink.
 func (s *Source) end(ctx context.Context, l *life) {
+	s.lostAt = s.opt.now()
 	s.mu.Lock()
 	l.over = true
-	s.status.Attached, s.status.Since, s.status.Subscribed = false, s.opt.now(), event.Set{}
+	s.status.Attached, s.status.Since, s.status.Subscribed = false, s.lostAt, event.Set{}
 	s.status.LastError = "lost tor at " + l.address.String()
 	s.mu.Unlock()
 	_ = l.conn.Close() // waits for the last events
@@ -72,7 +73,6 @@ func (s *Source) end(ctx context.Context, l *life) {
 		}
 		s.log.Warn("tor is lost; looking for it again", "address", l.address, "error", why)
 	}
-	s.lostAt = s.opt.now()
 	s.mu.Lock()
 	s.life = nil
 	s.status.LastError += ": " + why.Error()
