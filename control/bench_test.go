@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"torjournal/journal"
 	"torjournal/tor/event"
@@ -65,7 +66,7 @@ func benchDelivery(b *testing.B, subscribers int) {
 	var cycle []byte
 	events := make([]event.Event, period)
 	for i := range events {
-		wire := fmt.Appendf(nil, "650 CIRC %d BUILT %s\r\n", 1000+i, strings.Repeat("x", size-23))
+		wire := fmt.Appendf(nil, "650 CIRC %d BUILT %s\r\n", 1000+i, strings.Repeat("x", size-22))
 		events[i] = event.NewRaw(wire)
 		cycle = append(cycle, wire...)
 	}
@@ -97,6 +98,7 @@ func benchDelivery(b *testing.B, subscribers int) {
 func compareCycle(sock net.Conn, cycle []byte, total int) error {
 	buf := make([]byte, 64<<10)
 	for off := 0; off < total; {
+		_ = sock.SetReadDeadline(time.Now().Add(patience))
 		n, err := sock.Read(buf[:min(len(buf), total-off)])
 		if err != nil {
 			return fmt.Errorf("after %d of %d bytes: %w", off, total, err)

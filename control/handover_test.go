@@ -3,9 +3,12 @@ package control
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -164,8 +167,7 @@ func followTo(p *peer, from, to int, twice bool) error {
 		case strings.HasPrefix(line, "650 JOURNAL CAUGHT_UP"):
 			caughtUp++
 		default:
-			var n int
-			if _, err := fmt.Sscanf(line, "650 BW %d", &n); err != nil || n != next {
+			if numberOf(line) != next {
 				return fmt.Errorf("got %.40q, want number %d", line, next)
 			}
 			next++
@@ -175,6 +177,61 @@ func followTo(p *peer, from, to int, twice bool) error {
 		return fmt.Errorf("CAUGHT_UP came %d times", caughtUp)
 	}
 	return nil
+}
+
+// numberOf returns the number in "650 BW 12 …", 0 if there is none.
+func numberOf(line string) int {
+	text, ok := strings.CutPrefix(line, "650 BW ")
+	if !ok {
+		return 0
+	}
+	text, _, _ = strings.Cut(text, " ")
+	n, _ := strconv.Atoi(text)
+	return n
+}
+
+// TestStalledReader: one that stops reading goes on from the file, and where
+// the ring has evicted what it had not read, it is told exactly what.
+func TestStalledReader(t *testing.T) {
+	r, j := newJournalRig(t, journal.Options{MaxSize: 4 << 20})
+	p := r.subscriber("BW JOURNAL")
+	_ = p.sock.(*net.TCPConn).SetReadBuffer(256 << 10)
+	const events, size = 6_000, 4000 // 24 MB: more than window, ring and loopback hold
+	filler := make([]byte, size*3/4)
+	for i := 1; i <= events; i++ {
+		for k := range filler { // nothing that compresses
+			filler[k] = byte(rand.Uint32())
+		}
+		wire := fmt.Appendf(nil, "650 BW %d %s\r\n", i, base64.StdEncoding.EncodeToString(filler))
+		if err := j.Append(t.Context(), event.NewRaw(wire)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := j.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if infos := r.srv.Connections(); infos[0].Position > events/2 {
+		t.Errorf("the stalled reader is at %d already", infos[0].Position)
+	}
+	gaps := 0
+	for next := 1; next <= events; {
+		line := p.line()
+		var from, to int
+		if _, err := fmt.Sscanf(line, "650 JOURNAL GAP FROM=%d TO=%d", &from, &to); err == nil {
+			if from != next || to < from {
+				t.Fatalf("%q, but %d comes next", line, next)
+			}
+			gaps, next = gaps+1, to+1
+			continue
+		}
+		if numberOf(line) != next {
+			t.Fatalf("got %.40q, want number %d", line, next)
+		}
+		next++
+	}
+	if gaps != 1 {
+		t.Errorf("%d gaps", gaps)
+	}
 }
 
 // TestJournalInfo asks a real journal.
