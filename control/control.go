@@ -56,7 +56,8 @@ type Demand interface {
 	// Want replaces what the connection of that number wants. It returns
 	// when the source delivers all of it. If the source refuses, the error
 	// has a method Reply() []byte with the source's own reply, and the
-	// demand is what it was before. JOURNAL is never asked for.
+	// demand is what it was before. JOURNAL and AUTHDIR_NEWDESCS are never
+	// asked for.
 	Want(ctx context.Context, conn uint64, types event.Set) error
 
 	// EventNames is the source's own list (GETINFO events/names), empty

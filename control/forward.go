@@ -89,8 +89,8 @@ func (c *conn) unanswered(err error) error {
 		return err
 	}
 	if !stays {
-		<-c.working          // the outlet need not wait for this command
-		close(c.out.leaving) // it writes what had arrived and ends the connection
+		<-c.working  // the outlet need not wait for this command
+		c.out.quit() // it writes what had arrived and ends the connection
 		<-c.out.gone
 		return errLeft
 	}

@@ -98,6 +98,24 @@ func TestUpstreamEnds(t *testing.T) {
 	other.expect("250-version=0.4.9.11", "250 OK")
 }
 
+// TestUpstreamEndsFirst: tor ends, and this connection's upstream is the
+// first to know. The last events are delivered all the same.
+func TestUpstreamEndsFirst(t *testing.T) {
+	r := newRig(t, Access{NoAuth: true})
+	p := r.subscriber("BW")
+	for _, cmd := range []string{"GETINFO version", "DIE"} {
+		p.send(cmd + "\r\n")
+		if cmd == "GETINFO version" {
+			p.expect("250-version=0.4.9.11", "250 OK")
+		}
+	}
+	until(t, "the upstream to end", func() bool { return r.tor.dead() == 1 })
+	r.log.arrive(time.Time{}, "650 BW 1 1")
+	r.tor.lose()
+	p.expect("650 BW 1 1")
+	p.closed()
+}
+
 // TestUpstreamPerConnection: one for each, opened when needed, closed with it.
 func TestUpstreamPerConnection(t *testing.T) {
 	r := newRig(t, Access{NoAuth: true})

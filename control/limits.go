@@ -73,6 +73,11 @@ const (
 	// is being answered, and for its peer to read the last reply.
 	farewell = time.Second
 
+	// lossGrace is how long a connection whose upstream ended waits to hear
+	// whether the source is lost as well: its last events come on another
+	// connection and may be on their way.
+	lossGrace = 250 * time.Millisecond
+
 	// lastCall is how long connections may take to read what had arrived for
 	// them when the context of Serve ends.
 	lastCall = 2 * time.Second

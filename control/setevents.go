@@ -50,9 +50,14 @@ func (c *conn) eventTypes(args string) (types event.Set, bad string) {
 	return event.NewSet(list...), ""
 }
 
+// unasked are types that may be subscribed to without asking the source:
+// JOURNAL is ours, and AUTHDIR_NEWDESCS is accepted by tor, but with a warning
+// in its log each time, and never sent.
+var unasked = event.NewSet(event.JOURNAL, event.AUTHDIR_NEWDESCS)
+
 // want tells the demand, unless it never heard of this connection and need not.
 func (c *conn) want(types event.Set) error {
-	types = types.Minus(event.NewSet(event.JOURNAL))
+	types = types.Minus(unasked)
 	if types.Empty() && !c.demands {
 		return nil
 	}

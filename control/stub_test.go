@@ -84,6 +84,18 @@ func (s *stubTor) open() int {
 	return len(s.ups)
 }
 
+// dead returns how many upstream connections have ended and are not closed.
+func (s *stubTor) dead() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for u := range s.ups {
+		if closed(u.done) {
+			n++
+		}
+	}
+	return n
+}
+
 type refusal string
 
 func (r refusal) Error() string { return "tor refused: " + string(r) }

@@ -53,7 +53,6 @@ type outlet struct {
 	ask     chan time.Time // serve → run: when the reply's first byte came
 	granted chan struct{}  // run → serve: you have the turn
 	back    chan struct{}  // serve → run: take it back
-	leaving chan struct{}  // closed by serve: the source will not answer any more
 	gone    chan struct{}  // closed when run has ended
 
 	// Owned by who has the turn.
@@ -70,6 +69,11 @@ type outlet struct {
 	life   <-chan struct{}  // Backend.Lost() of the life it has seen; nil: none
 	upDone <-chan struct{}  // Done of the upstream that serve uses; nil: none
 
+	// Owned by run.
+	leaving <-chan struct{}  // closed by quit: the source will not answer any more; nil: noted
+	grace   <-chan time.Time // when to end because the upstream ended; nil: it did not
+	quit    func()           // of serve, at most once
+
 	// For status, from any goroutine.
 	authenticated, replaying, late atomic.Bool
 	position                       atomic.Uint64
@@ -81,9 +85,10 @@ func newOutlet(c *conn) *outlet {
 		ask:     make(chan time.Time),
 		granted: make(chan struct{}),
 		back:    make(chan struct{}),
-		leaving: make(chan struct{}),
 		gone:    make(chan struct{}),
 	}
+	leaving := make(chan struct{})
+	o.leaving, o.quit = leaving, func() { close(leaving) }
 	o.w.sock = c.sock
 	o.bind()
 	return o
@@ -142,9 +147,11 @@ func (o *outlet) deliver(ctx context.Context) error {
 			}
 		case <-o.upDone:
 			if o.upDone = nil; !o.outlives() {
-				return o.takeLeave(ctx)
+				o.grace = time.After(lossGrace)
 			}
 		case <-o.leaving:
+			o.leaving, o.grace = nil, time.After(lossGrace)
+		case <-o.grace:
 			return o.takeLeave(ctx)
 		case <-o.conn.door.closing:
 			return o.takeLeave(ctx)
