@@ -118,13 +118,14 @@ func (c *Cursor) Seek(from uint64) {
 		signal(c.ready)
 		return
 	}
+	c.seq = 0
 	c.toEndLocked(w)
 	c.armLocked(w)
 }
 
 func (c *Cursor) toEndLocked(w *window) {
 	c.live, c.place, c.index = true, w.endLocked(), 0
-	c.seq, c.count, c.seen = w.next, w.live, nil
+	c.seq, c.count, c.seen = max(c.seq, w.next), w.live, nil
 }
 
 func (c *Cursor) armLocked(w *window) {

@@ -74,9 +74,13 @@ func start(s *store, opt Options) (*Journal, error) {
 	j.q = newQueue(opt.queueBytes, opt.Now)
 	j.win = newWindow(opt.windowBytes, state.next)
 	j.sealer = &sealer{store: s, enc: blockEncoder, jobs: make(chan []header, 1), out: make(chan sealResult, 1), done: make(chan struct{})}
+	commit := commitFunc(com.commit)
+	if opt.wrapCommit != nil {
+		commit = opt.wrapCommit(commit)
+	}
 	j.writer = &writer{
 		env: writerEnv{
-			commit: com.commit, expired: com.expired, reread: s.reread, publish: j.win.publish, pause: j.pause, now: opt.Now,
+			commit: commit, expired: com.expired, reread: s.reread, publish: j.win.publish, evicted: j.win.evict, pause: j.pause, now: opt.Now,
 			seal: func(b []header) { j.sealer.jobs <- b },
 		},
 		q: j.q, log: opt.Logger, delay: opt.CommitDelay,

@@ -26,7 +26,10 @@ type Options struct {
 	sealBytes   int           // default by MaxSize, see sealTarget
 	windowBytes int           // default windowBytes
 	queueBytes  int           // default queueBytes
+	wrapCommit  func(commitFunc) commitFunc
 }
+
+type commitFunc func(*change) (outcome, error)
 
 type openFunc func(path string, flag int, mode os.FileMode) (*os.File, error)
 

@@ -50,9 +50,9 @@ func TestRingStaysBelowLimit(t *testing.T) {
 			}
 			for range 3 {
 				j := openTest(t, path, Options{MaxSize: limit})
-				for range 120 {
+				for range 70 {
 					var evs []event.Event
-					for range 1 + r.IntN(250) {
+					for range 1 + r.IntN(420) {
 						evs = append(evs, oneEvent())
 					}
 					total += uint64(len(evs))
@@ -64,8 +64,9 @@ func TestRingStaysBelowLimit(t *testing.T) {
 					t.Errorf("nothing was evicted after %d records", total)
 				}
 				recs, _ := readAll(t, j, Range{})
-				if !slices.Equal(numbers(recs), span(b.First, b.Last)) {
-					t.Errorf("%d records, want %d to %d", len(recs), b.First, b.Last)
+				// A block that is sealed meanwhile may evict another one.
+				if recs[0].Seq < b.First || !slices.Equal(numbers(recs), span(recs[0].Seq, b.Last)) {
+					t.Errorf("%d records from %d, want %d to %d", len(recs), recs[0].Seq, b.First, b.Last)
 				}
 				held := 0
 				for _, rec := range recs {

@@ -136,6 +136,20 @@ func (w *window) appendLocked(n *node) {
 	w.bytes += n.cost
 }
 
+// evict drops what the ring has given up, up to record last: nobody may read
+// from memory what is gone from the file. Nodes end where batches end.
+func (w *window) evict(last uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	k := 0
+	for ; k < len(w.nodes) && w.nodes[k].next <= last+1; k++ {
+		w.bytes -= w.nodes[k].cost
+		w.nodes[k] = nil
+	}
+	w.nodes = w.nodes[k:]
+	w.from += uint64(k)
+}
+
 // trimLocked drops oldest nodes above the limit, but none of the newest keep.
 func (w *window) trimLocked(keep int) {
 	k := 0

@@ -45,10 +45,11 @@ import (
 
 // writerEnv is all that the writer sees of the world.
 type writerEnv struct {
-	commit  func(*change) (outcome, error)        // nil: all of it is durable
+	commit  commitFunc                            // nil: all of it is durable
 	expired func() bool                           // whether records are past the age limit
 	reread  func() (last uint64, err error)       // last record in the file, after a failed commit
 	publish func(recs []Record, bits []uint8)     // gives both away
+	evicted func(last uint64)                     // the ring has given up what is up to last
 	seal    func(batches []header)                // ask for a block of these; finished ones come on sealed
 	pause   func(d time.Duration) (stopping bool) // wait before the next try
 	now     func() time.Time
@@ -337,6 +338,7 @@ func (w *writer) settleTail(c *change, out outcome) {
 		}
 	}
 	w.tail.evicted(out.evicted)
+	w.env.evicted(out.evicted)
 }
 
 // askSealer hands the oldest batches of the tail to the sealer if there are

@@ -119,8 +119,8 @@ func startWriter(t *testing.T, f *fakeFile, change func(*writer)) (w *writer, st
 	}
 	w.env = writerEnv{
 		commit: f.commit, reread: f.reread, publish: f.publish, now: time.Now,
-		expired: func() bool { return false },
-		seal:    func(h []header) { f.sealJobs = append(f.sealJobs, h) },
+		expired: func() bool { return false }, evicted: func(uint64) {},
+		seal: func(h []header) { f.sealJobs = append(f.sealJobs, h) },
 		pause: func(d time.Duration) bool {
 			select {
 			case <-time.After(d):

@@ -1,0 +1,354 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"torjournal/tor/event"
+)
+
+// The journal against a slice: whatever sequence of appends, sessions, seals,
+// evictions, failed commits and restarts, read by whatever cursors, what comes
+// out is what went in. rapid prints the command that repeats a failure.
+func TestModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		dir, err := os.MkdirTemp("", "journal-model-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		m := &model{path: filepath.Join(dir, "journal.db"), opt: Options{
+			MaxSize:     MinMaxSize,
+			sealBytes:   rapid.SampledFrom([]int{1 << 10, 8 << 10, 32 << 10}).Draw(t, "seal"),
+			windowBytes: rapid.SampledFrom([]int{1, 20 << 10, windowBytes}).Draw(t, "window"),
+		}}
+		m.opt.wrapCommit = m.faulty
+		m.open(t)
+		defer func() {
+			if m.j != nil {
+				_ = m.j.Close()
+			}
+		}()
+		t.Repeat(map[string]func(*rapid.T){
+			"append":    m.append,
+			"big":       m.appendBig,
+			"session":   m.beginSession,
+			"fail":      m.failNext,
+			"reopen":    m.reopen,
+			"cursor":    m.newCursor,
+			"read":      m.readCursor,
+			"drain":     m.drainCursor,
+			"set types": m.setTypes,
+			"range":     m.readRange,
+			"":          m.check,
+		})
+		m.close(t)
+	})
+}
+
+type model struct {
+	path string
+	opt  Options
+
+	j       *Journal
+	records []Record // all that was ever recorded; records[i] has number i+1
+	session uint64
+	first   uint64 // of the journal, as seen last
+	cursors []*modelCursor
+	faults  atomic.Pointer[[]failKind]
+}
+
+type modelCursor struct {
+	c     *Cursor
+	types event.Set
+	next  uint64 // number that the cursor has to look at next
+}
+
+var modelTypes = []event.Type{event.BW, event.CIRC, event.INFO, "UNHEARD_OF"}
+
+// faulty makes commits fail before or after they are written.
+func (m *model) faulty(commit commitFunc) commitFunc {
+	return func(c *change) (outcome, error) {
+		kind := succeed
+		if f := m.faults.Load(); f != nil && len(*f) > 0 {
+			rest := (*f)[1:]
+			kind = (*f)[0]
+			m.faults.Store(&rest)
+		}
+		switch kind {
+		case failAbsent:
+			return outcome{}, errors.New("input/output error")
+		case failPresent:
+			if _, err := commit(c); err != nil {
+				return outcome{}, err
+			}
+			return outcome{}, errors.New("input/output error, but it was written")
+		}
+		return commit(c)
+	}
+}
+
+func (m *model) open(t *rapid.T) {
+	j, err := Open(m.path, m.opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.j = j
+}
+
+func (m *model) close(t *rapid.T) {
+	for _, c := range m.cursors {
+		c.c.Close()
+	}
+	m.cursors = nil
+	m.faults.Store(nil)
+	if err := m.j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.j = nil
+	v, err := Verify(m.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.Records > 0 && v.Last != uint64(len(m.records)) || v.Records != 0 && v.First < m.first {
+		t.Fatalf("the file holds %d to %d, want %d to %d", v.First, v.Last, m.first, len(m.records))
+	}
+}
+
+func (m *model) reopen(t *rapid.T) {
+	m.close(t)
+	m.open(t)
+}
+
+func (m *model) add(t *rapid.T, wires ...string) {
+	var evs []event.Event
+	for _, w := range wires {
+		ev := event.NewRaw([]byte(w))
+		if rapid.IntRange(0, 9).Draw(t, "live") == 0 {
+			evs = append(evs, event.Live{Event: ev})
+			continue
+		}
+		evs = append(evs, ev)
+		m.records = append(m.records, Record{Seq: uint64(len(m.records) + 1), Session: m.session, Type: ev.Name, Wire: []byte(w)})
+	}
+	if err := m.j.Append(context.Background(), evs...); err != nil {
+		t.Fatal(err)
+	}
+	if rapid.IntRange(0, 2).Draw(t, "flush") == 0 {
+		m.flush(t)
+	}
+}
+
+func (m *model) flush(t *rapid.T) {
+	if err := m.j.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m *model) append(t *rapid.T) {
+	var wires []string
+	for range rapid.IntRange(1, 30).Draw(t, "n") {
+		typ := rapid.SampledFrom(modelTypes).Draw(t, "type")
+		wires = append(wires, fmt.Sprintf("650 %s %d\r\n", typ, len(m.records)+len(wires)))
+	}
+	m.add(t, wires...)
+}
+
+func (m *model) appendBig(t *rapid.T) {
+	var wires []string
+	for range rapid.IntRange(1, 12).Draw(t, "n") {
+		size := rapid.IntRange(1, 60<<10).Draw(t, "size")
+		n := len(m.records) + len(wires)
+		wires = append(wires, fmt.Sprintf("650 CIRC %d %s\r\n", n, noise(n, size)))
+	}
+	m.add(t, wires...)
+}
+
+// noise returns text that does not compress below a half.
+func noise(seed, size int) string {
+	x := uint64(seed)*2654435769 + 1
+	var b strings.Builder
+	for b.Len() < size {
+		x ^= x << 13
+		x ^= x >> 7
+		x ^= x << 17
+		fmt.Fprintf(&b, "%016x", x)
+	}
+	return b.String()
+}
+
+func (m *model) beginSession(t *rapid.T) {
+	id, continued, err := m.j.BeginSession(context.Background(), event.Source{Name: "tor", PID: int(m.session) + 1})
+	if err != nil || continued || id != m.session+1 {
+		t.Fatalf("session %d, continued %v, %v; want %d", id, continued, err, m.session+1)
+	}
+	m.session = id
+}
+
+func (m *model) failNext(t *rapid.T) {
+	kinds := rapid.SliceOfN(rapid.SampledFrom([]failKind{succeed, failAbsent, failPresent}), 1, 3).Draw(t, "faults")
+	m.faults.Store(&kinds)
+}
+
+func (m *model) newCursor(t *rapid.T) {
+	if len(m.cursors) >= 6 {
+		m.cursors[0].c.Close()
+		m.cursors = m.cursors[1:]
+	}
+	m.flush(t)
+	c := &modelCursor{types: drawTypes(t)}
+	from := uint64(rapid.IntRange(0, len(m.records)+3).Draw(t, "from"))
+	c.c = m.j.NewCursor(from, c.types)
+	if c.next = from; from == 0 {
+		c.next = uint64(len(m.records) + 1)
+	}
+	m.cursors = append(m.cursors, c)
+}
+
+func drawTypes(t *rapid.T) event.Set {
+	if rapid.Bool().Draw(t, "all types") {
+		return event.AllTypes()
+	}
+	return event.NewSet(rapid.SliceOfDistinct(rapid.SampledFrom(modelTypes), rapid.ID).Draw(t, "types")...)
+}
+
+func (m *model) pick(t *rapid.T) *modelCursor {
+	if len(m.cursors) == 0 {
+		t.Skip("no cursor")
+	}
+	return m.cursors[rapid.IntRange(0, len(m.cursors)-1).Draw(t, "cursor")]
+}
+
+// next takes one chunk from c and compares it. It reports whether there was
+// anything.
+func (m *model) next(t *rapid.T, c *modelCursor) bool {
+	ch, err := c.c.Next(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ch.Gap != nil {
+		if ch.Gap.From != c.next || ch.Gap.To < ch.Gap.From || ch.Gap.To > uint64(len(m.records)) {
+			t.Fatalf("gap %+v for a cursor at %d", *ch.Gap, c.next)
+		}
+		c.next = ch.Gap.To + 1
+	}
+	for _, r := range ch.Records {
+		if r.Seq == 0 {
+			continue // live only
+		}
+		c.next = m.skip(c)
+		if r.Seq != c.next {
+			t.Fatalf("record %d, want %d", r.Seq, c.next)
+		}
+		m.compare(t, r)
+		c.next++
+	}
+	return !ch.empty()
+}
+
+// skip returns the next number that c wants.
+func (m *model) skip(c *modelCursor) uint64 {
+	n := c.next
+	for n <= uint64(len(m.records)) && !c.types.Has(m.records[n-1].Type) {
+		n++
+	}
+	return n
+}
+
+func (m *model) compare(t *rapid.T, r Record) {
+	want := m.records[r.Seq-1]
+	if string(r.Wire) != string(want.Wire) || r.Type != want.Type || r.Session != want.Session {
+		t.Fatalf("record %d of session %d is %.40q, want session %d, %.40q", r.Seq, r.Session, r.Wire, want.Session, want.Wire)
+	}
+}
+
+func (m *model) readCursor(t *rapid.T) { m.next(t, m.pick(t)) }
+
+func (m *model) drainCursor(t *rapid.T) {
+	c := m.pick(t)
+	m.flush(t)
+	m.drain(t, c)
+}
+
+func (m *model) drain(t *rapid.T, c *modelCursor) {
+	for m.next(t, c) {
+	}
+	if n := m.skip(c); n <= uint64(len(m.records)) {
+		t.Fatalf("nothing more comes, but record %d is wanted", n)
+	}
+	c.next = max(c.next, uint64(len(m.records)+1))
+}
+
+func (m *model) setTypes(t *rapid.T) {
+	c := m.pick(t)
+	m.flush(t)
+	m.drain(t, c)
+	c.types = drawTypes(t)
+	c.c.SetTypes(c.types)
+}
+
+func (m *model) readRange(t *rapid.T) {
+	m.flush(t)
+	r := Range{Types: drawTypes(t), Session: uint64(rapid.IntRange(0, int(m.session)).Draw(t, "session"))}
+	r.From = uint64(rapid.IntRange(0, len(m.records)+1).Draw(t, "from"))
+	r.To = uint64(rapid.IntRange(0, len(m.records)+1).Draw(t, "to"))
+	var got, want []uint64
+	before := m.bounds(t).First
+	for rec, err := range Records(context.Background(), m.j, r) {
+		var gap *Gap
+		if errors.As(err, &gap) {
+			if gap.To >= m.bounds(t).First {
+				t.Fatalf("gap %+v, but the journal begins with %d", *gap, m.first)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.compare(t, rec)
+		if rec.Seq < before {
+			t.Fatalf("record %d, but the journal begins with %d", rec.Seq, before)
+		}
+		got = append(got, rec.Seq)
+	}
+	// A block that is sealed meanwhile may evict another one.
+	after := m.bounds(t).First
+	got = slices.DeleteFunc(got, func(seq uint64) bool { return seq < after })
+	for i := range m.records {
+		if rec := &m.records[i]; rec.Seq >= after && r.Match(rec) {
+			want = append(want, rec.Seq)
+		}
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Fatalf("range %+v: %v, want %v", r, got, want)
+	}
+}
+
+func (m *model) bounds(t *rapid.T) Bounds {
+	b, err := m.j.Bounds(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.first = b.First
+	return b
+}
+
+func (m *model) check(t *rapid.T) {
+	if info, err := os.Stat(m.path); err != nil || info.Size() > m.opt.MaxSize {
+		t.Fatalf("the file has %d bytes, %v", info.Size(), err)
+	}
+	old := m.first
+	m.flush(t)
+	if b := m.bounds(t); b.First < old || b.Last != uint64(len(m.records)) && b.Last != 0 {
+		t.Fatalf("bounds %+v after %d records, first was %d", b, len(m.records), old)
+	}
+}
