@@ -24,6 +24,8 @@ func (c *conn) pass(raw []byte, w io.Writer) error {
 	if err := c.connect(); err != nil {
 		return err
 	}
+	c.out.awaited.Store(true)
+	defer c.out.awaited.Store(false)
 	return c.up.Forward(c.ctx, raw, w)
 }
 

@@ -44,6 +44,36 @@ func TestReplyAfterEarlierEvents(t *testing.T) {
 	p.expect("650 BW 1 1", "650 BW 2 2", "250-version=0.4.9.11", "250 OK", "650 BW 3 3", "650 BW 4 4")
 }
 
+// TestEventsAwaitReply is invariant T4: what a command causes may be committed
+// before the command's reply begins, and comes after it all the same.
+func TestEventsAwaitReply(t *testing.T) {
+	r := newRig(t, Access{NoAuth: true}, func(o *Options) { o.slack = 10 * time.Second })
+	p := r.subscriber("BW")
+	r.tor.began, r.tor.answer = make(chan struct{}), make(chan struct{})
+	p.send("SIGNAL DUMP\r\n")
+	<-r.tor.began
+	r.log.arrive(time.Now().Add(-20*time.Second), "650 BW 1 1")
+	p.expect("650 BW 1 1") // this one came long before
+	r.log.arrive(time.Now(), "650 BW 2 2")
+	r.log.arrive(time.Now().Add(time.Hour), "650 BW 3 3") // the clock was put back
+	until(t, "the events to be seen", func() bool { return r.srv.Connections()[0].Position == 4 })
+	r.tor.answer <- struct{}{}
+	p.expect("250 OK", "650 BW 2 2", "650 BW 3 3")
+}
+
+// TestEventsAwaitNoReplyLong: a slow command delays events by the slack alone.
+func TestEventsAwaitNoReplyLong(t *testing.T) {
+	r := newRig(t, Access{NoAuth: true})
+	p := r.subscriber("BW")
+	r.tor.began, r.tor.answer = make(chan struct{}), make(chan struct{})
+	p.send("SIGNAL DUMP\r\n")
+	<-r.tor.began
+	r.log.arrive(time.Now().Add(time.Hour), "650 BW 1 1")
+	p.expect("650 BW 1 1")
+	r.tor.answer <- struct{}{}
+	p.expect("250 OK")
+}
+
 // TestReplyWithoutEvents: who subscribed to nothing waits for no commit.
 func TestReplyWithoutEvents(t *testing.T) {
 	r := newRig(t, Access{NoAuth: true})

@@ -23,6 +23,7 @@ func (r *reply) begin(at time.Time) error {
 		return err
 	}
 	r.open = true
+	r.conn.out.awaited.Store(false)
 	if up := r.conn.up; up != nil {
 		r.conn.out.upDone = up.Done()
 		r.conn.out.bind()

@@ -29,6 +29,7 @@ type Options struct {
 	now      func() time.Time // tests; default time.Now
 	authTime time.Duration    // tests; default authTime
 	maxConns int              // tests; default maxConnections
+	slack    time.Duration    // tests; default replySlack
 }
 
 // Server serves control connections. Its methods may be used from any
@@ -43,6 +44,7 @@ type Server struct {
 	now        func() time.Time
 	authTime   time.Duration
 	maxConns   int
+	slack      time.Duration
 
 	stop     chan struct{} // closed by Shutdown: connections take their leave
 	incoming atomic.Int64  // bytes of unfinished commands, see maxIncoming
@@ -96,6 +98,7 @@ func NewServer(opt Options) *Server {
 		now:        opt.now,
 		authTime:   cmp.Or(opt.authTime, authTime),
 		maxConns:   cmp.Or(opt.maxConns, maxConnections),
+		slack:      cmp.Or(opt.slack, replySlack),
 		stop:       make(chan struct{}),
 		conns:      make(map[uint64]*conn),
 		cookies:    make(map[string][]byte),

@@ -24,9 +24,12 @@ import (
 //	    (SETEVENTS, REPLAY) change it between two events.
 //	T3  A reply whose first byte came at T goes after every event of this
 //	    connection that arrived before T − replySlack, and before all others.
-//	T4  T3 does not hold while the connection reads history: who replays last
-//	    week still gets his answers at once.
-//	T5  Waiting for the turn holds no lock, and ends when the connection ends.
+//	T4  While a command waits for its reply's first byte, events wait until
+//	    they are replySlack old: what the command caused shall not be
+//	    delivered before T is known.
+//	T5  T3 and T4 do not hold while the connection reads history: who replays
+//	    last week still gets his answers at once.
+//	T6  Waiting for the turn holds no lock, and ends when the connection ends.
 //
 //	serve                                outlet.run
 //	  Forward → first byte at T            loop:
@@ -73,6 +76,8 @@ type outlet struct {
 	leaving <-chan struct{}  // closed by quit: the source will not answer any more; nil: noted
 	grace   <-chan time.Time // when to end because the upstream ended; nil: it did not
 	quit    func()           // of serve, at most once
+
+	awaited atomic.Bool // set by serve: a command was sent and its reply has not begun
 
 	// For status, from any goroutine.
 	authenticated, replaying, late atomic.Bool
@@ -139,8 +144,7 @@ func (o *outlet) deliver(ctx context.Context) error {
 		case at := <-o.ask:
 			err = o.grant(ctx, at)
 		case <-more:
-			o.idle = false
-			_, err = o.step(ctx, time.Time{})
+			err = o.advance(ctx)
 		case <-o.life:
 			if o.life = nil; !o.outlives() {
 				return o.takeLeave(ctx)
@@ -166,14 +170,30 @@ func (o *outlet) deliver(ctx context.Context) error {
 	return nil
 }
 
+// advance delivers what is held, or else looks for more.
+func (o *outlet) advance(ctx context.Context) error {
+	o.idle = false
+	if len(o.held) == 0 {
+		if err := o.fetch(ctx); err != nil {
+			return err
+		}
+		if o.idle || o.pause() > 0 {
+			return o.w.flush()
+		}
+	}
+	_, err := o.step(ctx, time.Time{})
+	return err
+}
+
 // more returns a channel that says when step has something to do.
 func (o *outlet) more() (ready <-chan struct{}, stop func()) {
 	stop = func() {}
+	if wait := o.pause(); wait > 0 {
+		over := make(chan struct{})
+		t := time.AfterFunc(wait, func() { close(over) })
+		return over, func() { t.Stop() }
+	}
 	switch {
-	case o.past != nil && o.past.pause(o.held) > 0:
-		wait := make(chan struct{})
-		t := time.AfterFunc(o.past.pause(o.held), func() { close(wait) })
-		return wait, func() { t.Stop() }
 	case o.past != nil && o.past.span != nil, len(o.held) > 0:
 		return always, stop
 	case o.cursor == nil:
@@ -184,10 +204,27 @@ func (o *outlet) more() (ready <-chan struct{}, stop func()) {
 	return o.cursor.Ready(), stop
 }
 
+// pause returns how long the held records have to wait.
+func (o *outlet) pause() time.Duration {
+	switch {
+	case len(o.held) == 0:
+		return 0
+	case o.past != nil:
+		return o.past.pause(o.held)
+	case o.behind || !o.awaited.Load():
+		return 0
+	}
+	// By the clock, but never longer than if they had come just now: the
+	// clock may have been put back.
+	s := o.conn.srv
+	newest := o.held[len(o.held)-1].Time
+	return min(newest.Add(s.slack).Sub(s.now()), s.slack)
+}
+
 // grant gives the turn to serve for one reply.
 func (o *outlet) grant(ctx context.Context, at time.Time) error {
 	if o.cursor != nil && o.past == nil && !o.behind {
-		if err := o.catchUp(ctx, at.Add(-replySlack), true); err != nil {
+		if err := o.catchUp(ctx, at.Add(-o.conn.srv.slack), true); err != nil {
 			return err
 		}
 	}
