@@ -166,6 +166,33 @@ func words(args string) ([]word, error) {
 	}
 }
 
+// keyword is one KEY=value of a command of ours; the value may be quoted.
+type keyword struct{ text, key, value string } // text: as it was given, for errors
+
+// keywords splits args into KEY=value; a word without "=" has no key.
+func keywords(args string) (out []keyword, err error) {
+	for args = strings.TrimLeft(args, " \t"); args != ""; args = strings.TrimLeft(args, " \t") {
+		key, rest, ok := strings.Cut(args, "=")
+		if !ok || strings.ContainsAny(key, " \t") || !strings.HasPrefix(rest, `"`) {
+			word, after, _ := strings.Cut(args, " ")
+			key, value, ok := strings.Cut(word, "=")
+			if !ok {
+				key, value = "", word
+			}
+			out = append(out, keyword{word, strings.ToUpper(key), value})
+			args = after
+			continue
+		}
+		value, after, err := unquote(rest)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, keyword{args[:len(args)-len(after)], strings.ToUpper(key), value})
+		args = after
+	}
+	return out, nil
+}
+
 // unquote reads the quoted string that s begins with.
 func unquote(s string) (text, rest string, err error) {
 	var b strings.Builder

@@ -39,7 +39,11 @@ func (c *conn) protocolInfo(cmd command) error {
 	}
 	for _, a := range args {
 		if strings.Trim(a.text, "0123456789") != "" {
-			return c.bye(strings.TrimSuffix(oneLine(`513 No such version "`+a.text+`"`), "\r\n"))
+			refusal := strings.TrimSuffix(oneLine(`513 No such version "`+a.text+`"`), "\r\n")
+			if c.login.open { // tor throws out only who has not authenticated
+				return c.say("%s", refusal)
+			}
+			return c.bye(refusal)
 		}
 	}
 	c.login.info = true

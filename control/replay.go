@@ -7,7 +7,6 @@ import (
 	"io"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"torjournal/journal"
@@ -24,6 +23,7 @@ import (
 // between that and the present is said to be a gap.
 type replay struct {
 	since time.Time // records before it are passed over
+	asked time.Time // when it began: live-only events from before are no history
 	last  uint64    // newest record when it began, or when the cursor left the file
 	span  *span     // with UNTIL; else nil
 
@@ -49,9 +49,16 @@ func (p *replay) pause(held []journal.Record) time.Duration {
 	return p.begun.Add(time.Duration(due)).Sub(p.now())
 }
 
-// wants reports whether r's own time is in the range. With a span the span
-// has looked.
-func (p *replay) wants(r *journal.Record) bool { return p.span != nil || !r.Time.Before(p.since) }
+// wants reports whether r is part of the replay: its own time is in the range
+// (with a span the span has looked), and it was journaled or has just come.
+// What somebody else was shown live, and is only by chance still in memory,
+// is told to nobody afterwards.
+func (p *replay) wants(r *journal.Record) bool {
+	if r.Seq == 0 {
+		return !r.Time.Before(p.asked)
+	}
+	return p.span != nil || !r.Time.Before(p.since)
+}
 
 // endsBefore reports whether r is the first record of the present.
 func (p *replay) endsBefore(r *journal.Record, behind bool) bool {
@@ -150,11 +157,14 @@ type replayArgs struct {
 func parseReplay(args string, now time.Time) (replayArgs, error) {
 	var a replayArgs
 	seen := map[string]bool{}
-	for _, f := range fields(args) {
-		key, value, ok := strings.Cut(f, "=")
-		key = strings.ToUpper(key)
-		if !ok || seen[key] {
-			return a, fmt.Errorf("%q: REPLAY takes SINCE=time UNTIL=time FROM=number SPEED=factor, each once", f)
+	words, err := keywords(args)
+	if err != nil {
+		return a, err
+	}
+	for _, w := range words {
+		key, value := w.key, w.value
+		if key == "" || seen[key] {
+			return a, fmt.Errorf("%q: REPLAY takes SINCE=time UNTIL=time FROM=number SPEED=factor, each once", w.text)
 		}
 		seen[key] = true
 		var err error
@@ -232,7 +242,7 @@ func (s *Server) planReplay(ctx context.Context, a replayArgs, types event.Set, 
 	if err != nil {
 		return nil, 0, err
 	}
-	p := &replay{since: a.since, last: b.Last, speed: a.speed, now: s.now}
+	p := &replay{since: a.since, asked: now, last: b.Last, speed: a.speed, now: s.now}
 	if a.from > b.Last+1 {
 		return nil, 0, fmt.Errorf("the newest record has number %d: FROM=%d is not there yet", b.Last, a.from)
 	}
