@@ -43,21 +43,31 @@ type access struct {
 	history    bool
 }
 
-// Check reports what is wrong with a for a listener at an address as Listen
-// takes it. Serve refuses the same.
+// Check reports what is wrong with the address, as Listen takes it, or with a
+// for a listener there. Listen and Serve refuse the same.
 func (a Access) Check(address string) error {
-	_, err := a.check(address, localAddress(address))
+	local, err := LocalAddress(address)
+	if err == nil {
+		_, err = a.check(address, local)
+	}
 	return err
 }
 
-// localAddress reports whether only this machine could reach a listener at
-// address. A name other than localhost may be anything.
-func localAddress(address string) bool {
-	if strings.HasPrefix(address, "unix:") || !strings.Contains(address, ":") {
-		return true // a socket, or a port on 127.0.0.1
+// LocalAddress reports whether only this machine could reach a listener at
+// address, as Listen takes it. A name other than localhost may be anything.
+func LocalAddress(address string) (bool, error) {
+	if path, unix := strings.CutPrefix(address, "unix:"); unix {
+		if path == "" {
+			return false, errNoPath
+		}
+		return true, nil
 	}
-	host, _, _ := net.SplitHostPort(address)
-	return host == "localhost" || net.ParseIP(host).IsLoopback()
+	full, err := tcpAddress(address)
+	if err != nil {
+		return false, err
+	}
+	host, _, _ := net.SplitHostPort(full)
+	return host == "localhost" || net.ParseIP(host).IsLoopback(), nil
 }
 
 // check applies the rules of combination and reads what can be read now. An

@@ -163,7 +163,8 @@ func TestAccessRules(t *testing.T) {
 		{"no-auth on a socket", unix, Access{NoAuth: true}, "", "NULL"},
 		{"no-auth on a port", "9151", Access{NoAuth: true}, "", "NULL"},
 		{"no-auth on localhost", "localhost:9151", Access{NoAuth: true}, "", "NULL"},
-		{"no-auth on all", ":9151", Access{NoAuth: true}, "let everybody in", ""},
+		{"no-auth on a port with a colon", ":9151", Access{NoAuth: true}, "", "NULL"},
+		{"no-auth on all", "0.0.0.0:9151", Access{NoAuth: true}, "let everybody in", ""},
 		{"no-auth on a name", "tor.example:9151", Access{NoAuth: true}, "let everybody in", ""},
 		{"no-auth for the world", world, Access{NoAuth: true}, "let everybody in", ""},
 		{"no-auth everywhere", all, Access{NoAuth: true}, "let everybody in", ""},
@@ -174,7 +175,11 @@ func TestAccessRules(t *testing.T) {
 		{"plain password", loop, Access{HashedPasswords: []string{"foo"}}, "tor --hash-password", ""},
 	}
 	for _, tt := range tests {
-		a, err := tt.a.check(tt.addr, localAddress(tt.addr))
+		local, err := LocalAddress(tt.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := tt.a.check(tt.addr, local)
 		if tt.want == "" {
 			if err != nil || a.methods() != tt.meth {
 				t.Errorf("%s: %q, %v; want %q", tt.name, a.methods(), err, tt.meth)

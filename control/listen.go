@@ -13,27 +13,31 @@ import (
 	"time"
 )
 
+// errNoPath is about a Unix socket without a place.
+var errNoPath = errors.New("control: \"unix:\" is no address to listen on: write unix:/path")
+
 // socketMode is what tor gives a control socket that its group may use.
 const socketMode = 0o660
 
 // Listen opens a listener for Serve at "127.0.0.1:9151", "[::1]:9151", "9151"
-// (on 127.0.0.1) or "unix:/path". A Unix socket gets mode 0660 and, if group
+// or ":9151" (on 127.0.0.1) or "unix:/path". A Unix socket gets mode 0660 and, if group
 // is not empty, that group. A socket file that nobody answers on is left over
 // and replaced; one that answers, or that is no socket, is an error.
 func Listen(ctx context.Context, address, group string) (net.Listener, error) {
 	var lc net.ListenConfig
 	path, unix := strings.CutPrefix(address, "unix:")
+	if unix && path == "" {
+		return nil, errNoPath
+	}
 	if unix {
 		return listenUnix(ctx, &lc, path, group)
 	}
 	if group != "" {
 		return nil, fmt.Errorf("control: group %s goes with a Unix socket, and %s is none", group, address)
 	}
-	if _, err := strconv.ParseUint(address, 10, 16); err == nil {
-		address = net.JoinHostPort("127.0.0.1", address)
-	}
-	if _, _, err := net.SplitHostPort(address); err != nil {
-		return nil, fmt.Errorf("control: %q is no address to listen on: write HOST:PORT or unix:/path", address)
+	address, err := tcpAddress(address)
+	if err != nil {
+		return nil, err
 	}
 	ln, err := lc.Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -43,6 +47,23 @@ func Listen(ctx context.Context, address, group string) (net.Listener, error) {
 		return nil, fmt.Errorf("control: listen: %w", err)
 	}
 	return ln, nil
+}
+
+// tcpAddress completes an address: a port alone, with or without a colon, is
+// on loopback, as in tor's ControlPort. Other machines are let in only by who
+// writes an address they can reach.
+func tcpAddress(given string) (string, error) {
+	host, port, err := net.SplitHostPort(given)
+	if err != nil {
+		host, port = "", given
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", fmt.Errorf("control: %q is no address to listen on: write HOST:PORT, PORT or unix:/path", given)
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port), nil
 }
 
 func listenUnix(ctx context.Context, lc *net.ListenConfig, path, group string) (net.Listener, error) {

@@ -63,6 +63,7 @@ func TestListenRefuses(t *testing.T) {
 		{"127.0.0.1:0", "daemon", "Unix socket"},
 		{"localhost", "", "HOST:PORT"},
 		{"", "", "HOST:PORT"},
+		{"unix:", "", "unix:/path"},
 		{"127.0.0.1:99999", "", "99999"},
 	}
 	for _, tt := range tests {
@@ -79,14 +80,17 @@ func TestListenRefuses(t *testing.T) {
 	}
 }
 
+// A port alone is a port of this machine alone, however it is written.
 func TestListenPort(t *testing.T) {
-	ln, err := Listen(t.Context(), "0", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	if a := ln.Addr().(*net.TCPAddr); !a.IP.IsLoopback() || a.Port == 0 {
-		t.Errorf("listens on %v", a)
+	for _, port := range []string{"0", ":0"} {
+		ln, err := Listen(t.Context(), port, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		if a := ln.Addr().(*net.TCPAddr); !a.IP.IsLoopback() || a.Port == 0 {
+			t.Errorf("%s: listens on %v", port, a)
+		}
 	}
 }
 
