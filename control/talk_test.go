@@ -198,12 +198,24 @@ func playTalk(t *testing.T, text string) {
 	p := r.dial()
 	path := cookieFile
 	if acc.ownsCookie() {
-		path = own
-		cookie, _ = os.ReadFile(own)
+		path, cookie = own, awaitCookie(t, own)
 	}
 	vars := strings.NewReplacer("$COOKIEFILE", path, "$COOKIE", hex.EncodeToString(cookie))
 	for i, l := range lines {
 		r.playLine(p, i+1, vars.Replace(l))
+	}
+}
+
+// awaitCookie returns the cookie that Serve writes before it accepts: the
+// listener may be dialed earlier.
+func awaitCookie(t *testing.T, path string) []byte {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		if c, err := os.ReadFile(path); err == nil && len(c) == cookieLen {
+			return c
+		} else if time.Now().After(deadline) {
+			t.Fatalf("no own cookie: %d bytes, %v", len(c), err)
+		}
 	}
 }
 
