@@ -39,15 +39,12 @@ func holder(path string) string {
 	return ""
 }
 
+// describe names a process by its id and program. Its arguments may hold a
+// password and are left alone.
 func describe(pid string) string {
-	cmd, err := os.ReadFile("/proc/" + pid + "/cmdline")
-	if err != nil || len(cmd) == 0 {
+	name, err := os.ReadFile("/proc/" + pid + "/comm")
+	if err != nil {
 		return "process " + pid
 	}
-	const shown = 80
-	text := string(bytes.TrimSpace(bytes.ReplaceAll(bytes.TrimRight(cmd, "\x00"), []byte{0}, []byte{' '})))
-	if len(text) > shown {
-		text = text[:shown] + "…"
-	}
-	return fmt.Sprintf("process %s (%q)", pid, text)
+	return fmt.Sprintf("process %s (%s)", pid, bytes.TrimSpace(name))
 }

@@ -6,13 +6,14 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// flagsFirst moves the flags of the command that args name before its
+// commandLine moves the flags of the command that args name before its
 // arguments: the cli library stops looking for flags at the first argument,
 // while people write `torjournal query circuits --since 1h` and
-// `torjournal query --since 1h circuits` alike.
-func flagsFirst(cmds []*cli.Command, args []string) []string {
+// `torjournal query --since 1h circuits` alike. A command that there is not is
+// told before anybody wonders about its flags.
+func commandLine(cmds []*cli.Command, args []string) ([]string, error) {
 	if len(args) == 0 {
-		return args
+		return args, nil
 	}
 	path := args[:1:1]
 	var flags, words []string
@@ -36,8 +37,19 @@ func flagsFirst(cmds []*cli.Command, args []string) []string {
 			words = append(words, arg)
 		}
 	}
-	return append(append(path, flags...), words...)
+	if help := len(words) > 0 && words[0] == "help"; len(cmds) > 0 && !help {
+		name := strings.Join(path, " ")
+		switch {
+		case len(words) > 0:
+			return nil, usagef("there is no command %q; `%s -h` lists what there is", strings.TrimPrefix(name+" "+words[0], args[0]+" "), name)
+		case cmd != nil && len(flags) > 0 && !helpFlag(flags[0]):
+			return nil, usagef("%s: a word is missing before %s; `%s -h` lists what there is", cmd.Name, flags[0], name)
+		}
+	}
+	return append(append(path, flags...), words...), nil
 }
+
+func helpFlag(arg string) bool { return arg == "-h" || arg == "--help" || arg == "-help" }
 
 func findCommand(cmds []*cli.Command, name string) *cli.Command {
 	for _, c := range cmds {

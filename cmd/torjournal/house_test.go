@@ -84,7 +84,6 @@ var owners = map[string][]string{
 	"github.com/klauspost/compress": {"journal"},
 	"github.com/urfave/cli/v2":      {"cmd/torjournal"},
 	"github.com/lmittmann/tint":     {"cmd/torjournal"},
-	"github.com/mattn/go-runewidth": {"cmd/torjournal"},
 	"golang.org/x/sys":              {"journal", "tor/testnet", "cmd/torjournal", "cmd/torjournal/internal/daemon"},
 	"golang.org/x/term":             {"cmd/torjournal"},
 }

@@ -24,7 +24,10 @@ type listenerDefaults struct {
 // listener takes the daemon's own cookie.
 func parseListener(spec string, def listenerDefaults) (daemon.Listener, error) {
 	parts := strings.Split(spec, ",")
-	l := daemon.Listener{Address: parts[0], Group: def.group}
+	l := daemon.Listener{Address: parts[0]}
+	if strings.HasPrefix(l.Address, "unix:") {
+		l.Group = def.group
+	}
 	var own control.Access
 	named := false
 	for _, opt := range parts[1:] {

@@ -39,7 +39,10 @@ type program struct {
 // wrong usage, 3 status found no recorder.
 func (p program) main(ctx context.Context, args []string) int {
 	app := p.app()
-	err := app.RunContext(ctx, flagsFirst(app.Commands, args))
+	line, err := commandLine(app.Commands, args)
+	if err == nil {
+		err = app.RunContext(ctx, line)
+	}
 	return p.report(err)
 }
 
@@ -47,8 +50,8 @@ func (p program) app() *cli.App {
 	app := &cli.App{
 		Name:                      "torjournal",
 		Usage:                     "a flight recorder for Tor",
-		UsageText:                 "torjournal command [flags] [arguments]",
-		HideVersion:               true,
+		UsageText:                 "torjournal command [flags] [arguments]\n\n   torjournal replay --since 1h",
+		Version:                   version,
 		DisableSliceFlagSeparator: true, // --control takes commas
 		Writer:                    p.stdout,
 		ErrWriter:                 p.stderr,
@@ -67,12 +70,7 @@ func (p program) app() *cli.App {
 	return app
 }
 
-func (p program) noCommand(c *cli.Context) error {
-	if c.Args().Present() {
-		return usagef("torjournal: there is no command %q; `torjournal help` lists them", c.Args().First())
-	}
-	return cli.ShowAppHelp(c)
-}
+func (p program) noCommand(c *cli.Context) error { return cli.ShowAppHelp(c) }
 
 func onUsageError(cmds []*cli.Command) {
 	for _, cmd := range cmds {

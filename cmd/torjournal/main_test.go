@@ -1,12 +1,14 @@
 package main
 
 import (
-	"os"
+	"flag"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
+
+var update = flag.Bool("update", false, "rewrite what the scripts expect")
 
 // TestMain makes this test binary the program `torjournal` too: scripts and
 // tests run it by that name.
@@ -18,7 +20,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
-		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
+		UpdateScripts: *update,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TZ", "UTC")
 			env.Setenv("HOME", env.WorkDir)
@@ -39,8 +41,9 @@ func TestFlagsMayStandBehindArguments(t *testing.T) {
 		{"torjournal replay -- -f", "torjournal replay -- -f"},
 		{"torjournal", "torjournal"},
 	} {
-		if got := strings.Join(flagsFirst(app.Commands, strings.Fields(tc.in)), " "); got != tc.want {
-			t.Errorf("%s\n became %s\n    want %s", tc.in, got, tc.want)
+		line, err := commandLine(app.Commands, strings.Fields(tc.in))
+		if got := strings.Join(line, " "); got != tc.want || err != nil {
+			t.Errorf("%s\n became %s\n    want %s\n     err %v", tc.in, got, tc.want, err)
 		}
 	}
 }

@@ -25,12 +25,12 @@ func journalPath(c *cli.Context) (string, error) {
 		if c.String("name") != "" {
 			return "", usagef("--journal and --name both say which journal: give one of them")
 		}
-		return filepath.Abs(path)
+		return realPath(path)
 	}
 	name := c.String("name")
 	if name == "" {
 		if path := os.Getenv("TORJOURNAL"); path != "" {
-			return filepath.Abs(path)
+			return realPath(path)
 		}
 		name = "journal"
 	}
@@ -39,6 +39,19 @@ func journalPath(c *cli.Context) (string, error) {
 	}
 	folder, err := stateFolder()
 	return filepath.Join(folder, name+".db"), err
+}
+
+// realPath makes path absolute and follows a link to a journal: its socket and
+// cookie lie beside the file itself.
+func realPath(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		return target, nil
+	}
+	return path, nil // not there yet
 }
 
 func stateFolder() (string, error) {

@@ -37,7 +37,7 @@ func queryFlags(more ...cli.Flag) []cli.Flag {
 // standard error what the answer lacks.
 func (p program) ask(c *cli.Context, out flusher, question func(context.Context, journal.Reader, journal.Range) ([]journal.Gap, error)) error {
 	if c.Args().Present() {
-		return usagef("%s takes no argument, but there is %q; `%s -h` shows its flags", c.Command.HelpName, c.Args().First(), c.Command.HelpName)
+		return usagef("query %s takes no argument, but there is %q; `%s -h` shows its flags", c.Command.Name, c.Args().First(), c.Command.HelpName)
 	}
 	if _, err := p.timeRange(c); err != nil {
 		return err

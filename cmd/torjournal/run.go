@@ -4,6 +4,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/user"
+	"strings"
 
 	"github.com/lmittmann/tint"
 	"github.com/urfave/cli/v2"
@@ -23,13 +25,13 @@ func (p program) runCommand() *cli.Command {
 		UsageText: "torjournal run [--attach ADDR] [--control ADDR] [--journal FILE]\n\n" +
 			"   torjournal run --attach unix:/run/tor/control --control 127.0.0.1:9151",
 		Flags: append(journalFlags(),
-			&cli.StringSliceFlag{Name: "attach", Usage: "tor's control port: `ADDR`, host:port or unix:PATH (default: /run/tor/control, 9051, 9151)"},
-			&cli.StringFlag{Name: "attach-password", Usage: "`PASSWORD` of tor's control port, where it wants one"},
+			&cli.StringSliceFlag{Name: "attach", Usage: "tor's control port, `ADDR`: host:port or unix:PATH; several are tried in turn (default: /run/tor/control, 9051, 9151)"},
+			&cli.StringFlag{Name: "attach-password", EnvVars: []string{"TORJOURNAL_ATTACH_PASSWORD"}, Usage: "`PASSWORD` of tor's control port, where it wants one; the environment is not seen by other users, a flag is"},
 			&cli.StringFlag{Name: "attach-cookie", Usage: "tor's cookie `FILE`, where it is not the one that tor names"},
 			&cli.StringFlag{Name: "source-name", Usage: "what the recorded tor is called in the journal (default: its address)"},
 			&cli.StringFlag{Name: "record", Value: "auto", Usage: "what is kept: auto, client, onion, relay, bridge, testnet, all, or `TYPES`"},
 			&cli.StringFlag{Name: "max-size", Value: "1GiB", Usage: "`SIZE` the journal may have; the oldest records make room"},
-			&cli.StringSliceFlag{Name: "control", Usage: "serve a control port at `ADDR[,cookie-file=F][,hashed-password=H][,no-auth][,history][,group=G]`; may be given several times"},
+			&cli.StringSliceFlag{Name: "control", Usage: "serve a control port at `ADDR`: host:port, port or unix:PATH, and behind it, each after a comma, what holds for it alone: cookie-file=F, hashed-password=H, no-auth, history, group=G"},
 			&cli.StringFlag{Name: "cookie-file", Usage: "controllers show this existing cookie `FILE`, tor's own for instance, instead of torjournal's"},
 			&cli.StringSliceFlag{Name: "hashed-password", Usage: "controllers may show the password of this `HASH` (tor --hash-password prints 16:…)"},
 			&cli.BoolFlag{Name: "no-auth", Usage: "controllers need not authenticate (loopback and Unix sockets only)"},
@@ -50,7 +52,6 @@ func (p program) run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg.Logger.Info("torjournal records", "journal", cfg.Journal, "version", version)
 	if err := daemon.Run(c.Context, cfg); err != nil {
 		return err
 	}
@@ -80,15 +81,59 @@ func (p program) runConfig(c *cli.Context) (cfg daemon.Config, err error) {
 		return cfg, usagef("--max-size: %w", err)
 	}
 	cfg.Options = journal.Options{MaxSize: size, Logger: cfg.Logger}
-	for _, s := range c.StringSlice("attach") {
+	if cfg.Group != "" {
+		if _, err := user.LookupGroup(cfg.Group); err != nil {
+			return cfg, usagef("--group: %w", err)
+		}
+	}
+	if cfg.Listeners, err = p.listeners(c, cfg.Journal); err != nil {
+		return cfg, err
+	}
+	warnOfListeners(cfg)
+	cfg.Attach, err = attachTo(c.StringSlice("attach"), cfg.Listeners)
+	return cfg, err
+}
+
+// attachTo reads --attach. Without it the usual places are tried, but for
+// those where torjournal itself is going to listen.
+func attachTo(given []string, own []daemon.Listener) (addrs []controlport.Address, err error) {
+	for _, s := range given {
 		a, err := controlport.ParseAddress(s)
 		if err != nil {
-			return cfg, usagef("--attach: %w", err)
+			return nil, usagef("--attach: %w", err)
 		}
-		cfg.Attach = append(cfg.Attach, a)
+		addrs = append(addrs, a)
 	}
-	cfg.Listeners, err = p.listeners(c, cfg.Journal)
-	return cfg, err
+	if len(given) > 0 {
+		return addrs, nil
+	}
+	ours := map[controlport.Address]bool{}
+	for _, l := range own {
+		if a, err := controlport.ParseAddress(strings.TrimPrefix(l.Address, ":")); err == nil {
+			ours[a] = true
+		}
+	}
+	for _, a := range controlport.UsualPlaces() {
+		if !ours[a] {
+			addrs = append(addrs, a)
+		}
+	}
+	return addrs, nil
+}
+
+// warnOfListeners tells at the start what would else be found out late.
+func warnOfListeners(cfg daemon.Config) {
+	for _, l := range cfg.Listeners {
+		if local, err := control.LocalAddress(l.Address); err == nil && !local {
+			cfg.Logger.Warn("other machines can reach this control port, and what goes over it can be read on the way: listen on 127.0.0.1 if they need not",
+				"address", l.Address)
+		}
+		if f := l.Access.CookieFile; f != "" {
+			if _, err := os.Stat(f); err != nil {
+				cfg.Logger.Warn("controllers cannot authenticate until there is a cookie in this file", "error", err)
+			}
+		}
+	}
 }
 
 func (p program) listeners(c *cli.Context, journalFile string) (ls []daemon.Listener, err error) {
@@ -124,7 +169,7 @@ func (p program) logger(c *cli.Context) (*slog.Logger, error) {
 	case "json":
 		return slog.New(slog.NewJSONHandler(p.stderr, &slog.HandlerOptions{Level: level})), nil
 	case "auto", "text":
-		return slog.New(tint.NewHandler(p.stderr, &tint.Options{
+		return slog.New(tint.NewTextHandler(p.stderr, &tint.Options{
 			Level: level, TimeFormat: "2006-01-02 15:04:05", NoColor: form == "text" || !isTerminal(p.stderr),
 		})), nil
 	default:

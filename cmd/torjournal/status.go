@@ -23,7 +23,7 @@ func (p program) statusCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "status",
 		Usage:     "show how the recorder and its journal are",
-		UsageText: "torjournal status [--json]\n\n   exits 3 when no recorder runs on this journal",
+		UsageText: "torjournal status [--journal FILE] [--json]; exits 3 when no recorder runs on the journal\n\n   torjournal status --journal /var/lib/torjournal/journal.db",
 		Flags: append(journalFlags(),
 			&cli.BoolFlag{Name: "json", Usage: "one JSON object"},
 			&cli.BoolFlag{Name: "utc", Usage: "times are UTC"},
@@ -180,7 +180,7 @@ func liveOnly(s daemon.SourceStatus) string {
 
 func printJournal(w io.Writer, j daemon.JournalStatus, loc *time.Location) {
 	fmt.Fprintf(w, "journal:\t%s\n", j.Path)
-	fmt.Fprintf(w, "\t%s of %s\n", formatSize(uint64(j.Size)), limitText(j))
+	fmt.Fprintf(w, "\t%s%s\n", formatSize(uint64(j.Size)), limitText(j))
 	if j.FirstTime == nil || j.LastTime == nil {
 		fmt.Fprintf(w, "\tempty\n")
 		return
@@ -193,9 +193,9 @@ func printJournal(w io.Writer, j daemon.JournalStatus, loc *time.Location) {
 
 func limitText(j daemon.JournalStatus) string {
 	if j.MaxSize == 0 {
-		return "the file's limit, which its recorder sets"
+		return "" // a recorder sets it
 	}
-	text := "at most " + formatSize(uint64(j.MaxSize))
+	text := " of at most " + formatSize(uint64(j.MaxSize))
 	if j.MaxAge > 0 {
 		text += ", at most " + formatSpan(j.MaxAge*1000)
 	}

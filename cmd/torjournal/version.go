@@ -9,8 +9,9 @@ import (
 
 func (p program) versionCommand() *cli.Command {
 	return &cli.Command{
-		Name:  "version",
-		Usage: "print the version",
+		Name:      "version",
+		Usage:     "print the version",
+		UsageText: "torjournal version",
 		Action: func(*cli.Context) error {
 			_, err := fmt.Fprintf(p.stdout, "torjournal %s (%s %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -68,6 +69,10 @@ func (c *Client) get(ctx context.Context, path, query string) (*http.Response, e
 		return nil, ctx.Err()
 	}
 	if err != nil {
+		var ue *url.Error
+		if errors.As(err, &ue) {
+			err = ue.Err // the address inside is of no use to anybody
+		}
 		return nil, fmt.Errorf("%w on %s: %w", errUnreachable, SocketPath(c.path), err)
 	}
 	if resp.StatusCode/100 == 2 {
@@ -75,6 +80,9 @@ func (c *Client) get(ctx context.Context, path, query string) (*http.Response, e
 	}
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+	if resp.StatusCode == http.StatusServiceUnavailable {
+		return nil, fmt.Errorf("%w on %s: it is ending", errUnreachable, SocketPath(c.path))
+	}
 	return nil, errors.New(strings.TrimSpace(string(text)))
 }
 

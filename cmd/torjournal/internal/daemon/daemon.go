@@ -177,6 +177,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 }
 
 func (d *Daemon) announce() {
+	d.cfg.Logger.Info("the journal is open", "journal", d.cfg.Journal, "version", d.cfg.Version)
 	for _, l := range d.listeners {
 		d.cfg.Logger.Info("control port listens", "address", l.name)
 	}

@@ -293,3 +293,63 @@ func FuzzParseRange(f *testing.F) {
 		}
 	})
 }
+
+// A daemon that does not answer, and a reader whose time is up meanwhile.
+func TestReaderSurvivesADeadlineWhileItChangesOver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	written(t, path, 1)
+	rd, err := OpenReader(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rd.Close()
+	l, err := net.Listen("unix", SocketPath(path)) // accepts and never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*pollFile)
+	defer cancel()
+	if err := rd.Wait(ctx, 2); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Wait returned %v", err)
+	}
+	if _, err := rd.Fetch(t.Context(), 1, journal.Range{}); err != nil {
+		t.Errorf("the file, after that: %v", err)
+	}
+}
+
+// A daemon holds the file for a while before it answers, and after: a
+// follower waits for it.
+func TestFollowerWaitsForALockedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	written(t, path, 1)
+	rd, err := OpenReader(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rd.Close()
+	j, err := journal.Open(path, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waited := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		waited <- rd.Wait(ctx, 2)
+	}()
+	select { // long enough that the reader has met the lock
+	case err := <-waited:
+		t.Fatalf("Wait returned %v while the file was locked", err)
+	case <-time.After(3 * pollFile):
+	}
+	if err := j.Append(t.Context(), event.NewRaw([]byte("650 BW 1 2\r\n"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-waited; err != nil {
+		t.Errorf("Wait returned %v", err)
+	}
+}

@@ -28,11 +28,12 @@ func OpenReader(ctx context.Context, path string) (*Reader, error) {
 	return r, r.resolve(ctx)
 }
 
-// resolve chooses the daemon if it answers, else the file.
+// resolve chooses the daemon if it answers, else the file. On error it leaves
+// the reader as it is.
 func (r *Reader) resolve(ctx context.Context) error {
-	r.Close()
 	client, err := Dial(ctx, r.path)
 	if err == nil {
+		r.Close()
 		r.client = client
 		return nil
 	}
@@ -45,8 +46,13 @@ func (r *Reader) resolve(ctx context.Context) error {
 	if !errors.Is(err, errUnreachable) {
 		return err
 	}
-	r.file, err = journal.OpenFile(r.path)
-	return err
+	file, err := journal.OpenFile(r.path)
+	if err != nil {
+		return err
+	}
+	r.Close()
+	r.file = file
+	return nil
 }
 
 // Close lets go of the daemon's socket or the file.
@@ -63,18 +69,37 @@ func (r *Reader) Close() {
 // Daemon reports whether a running daemon answers.
 func (r *Reader) Daemon() bool { return r.client != nil }
 
-// ask calls do with the present reader, and once more with the other one if
-// the daemon has just gone or has just taken the file.
+// betweenTries and triesOfOther bound the wait for a daemon that holds the
+// file and does not answer: it is starting, or it has stopped answering and
+// lets its last controllers read on. 20 × 250 ms = 5 s is more than it takes.
+const (
+	betweenTries = 250 * time.Millisecond
+	triesOfOther = 20
+)
+
+// ask calls do with the present reader, and again with the other one if the
+// daemon has just gone or has just taken the file.
 func ask[T any](ctx context.Context, r *Reader, do func(journal.Reader) (T, error)) (T, error) {
 	v, err := do(r.present())
-	moved := r.client != nil && errors.Is(err, errUnreachable) || r.file != nil && errors.Is(err, journal.ErrLocked)
-	if !moved || ctx.Err() != nil {
-		return v, err
+	for try := 0; try < triesOfOther && r.moved(err) && ctx.Err() == nil; try++ {
+		if rerr := r.resolve(ctx); rerr == nil {
+			v, err = do(r.present())
+		} else if err = rerr; !errors.Is(err, journal.ErrLocked) {
+			return v, err
+		}
+		if r.moved(err) {
+			select {
+			case <-time.After(betweenTries):
+			case <-ctx.Done():
+			}
+		}
 	}
-	if err := r.resolve(ctx); err != nil {
-		return v, err
-	}
-	return do(r.present())
+	return v, err
+}
+
+// moved reports whether err says that somebody else answers now.
+func (r *Reader) moved(err error) bool {
+	return errors.Is(err, journal.ErrLocked) || r.client != nil && errors.Is(err, errUnreachable)
 }
 
 func (r *Reader) present() journal.Reader {
@@ -109,7 +134,7 @@ func (r *Reader) Wait(ctx context.Context, seq uint64) error {
 			}
 		}
 		b, err := r.Bounds(ctx)
-		if err != nil && !errors.Is(err, errUnreachable) {
+		if err != nil && !r.moved(err) {
 			return err
 		}
 		if err == nil && b.Last >= seq {
@@ -121,7 +146,7 @@ func (r *Reader) Wait(ctx context.Context, seq uint64) error {
 		case <-time.After(pollFile):
 		}
 		if r.client == nil {
-			if err := r.resolve(ctx); err != nil {
+			if err := r.resolve(ctx); err != nil && !errors.Is(err, journal.ErrLocked) {
 				return err
 			}
 		}

@@ -29,6 +29,7 @@ func SocketPath(path string) string { return path + ".sock" }
 //	GET /fetch?seq=N&since=µs&until=µs&to=N&types=A+B&session=N
 //	    200, Torjournal-From/-First/-Last, the batch as stored; 204: none yet
 //	GET /wait?seq=N    200 when record N exists
+//	503: the daemon is ending; any other 4xx or 5xx: a line of text
 //	GET /bounds, /sessions, /status    200, JSON
 const (
 	headerFrom  = "Torjournal-From"
@@ -39,6 +40,9 @@ const (
 // maxFetches bounds the blocks that are copied out at once, so that tools
 // cannot make the daemon hold more than 8 × 8 MiB = 64 MiB of answers.
 const maxFetches = 8
+
+// toolPatience is how long a tool may take to read one block.
+const toolPatience = 10 * time.Second
 
 // maxTools bounds the connections on the private socket: at some 20 KiB of
 // goroutine and buffers each, 64 of them hold about 1.3 MiB.
@@ -59,13 +63,13 @@ func newPrivateServer(rd journal.Reader, status func() Status, log *slog.Logger)
 	mux.HandleFunc("GET /wait", s.wait)
 	mux.HandleFunc("GET /bounds", func(w http.ResponseWriter, r *http.Request) {
 		b, err := rd.Bounds(r.Context())
-		answer(w, b, err)
+		answer(w, r, b, err)
 	})
 	mux.HandleFunc("GET /sessions", func(w http.ResponseWriter, r *http.Request) {
 		ss, err := rd.Sessions(r.Context())
-		answer(w, ss, err)
+		answer(w, r, ss, err)
 	})
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answer(w, status(), nil) })
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { answer(w, r, status(), nil) })
 	s.http = http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -116,7 +120,7 @@ func (s *privateServer) fetch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		fail(w, r, err)
 		return
 	}
 	h := w.Header()
@@ -125,7 +129,10 @@ func (s *privateServer) fetch(w http.ResponseWriter, r *http.Request) {
 	h.Set(headerFrom, strconv.FormatUint(st.From, 10))
 	h.Set(headerFirst, strconv.FormatUint(st.First, 10))
 	h.Set(headerLast, strconv.FormatUint(st.Last, 10))
+	// A tool that has stopped reading must not keep its place from others.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(toolPatience))
 	_, _ = w.Write(st.Data)
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 }
 
 func (s *privateServer) wait(w http.ResponseWriter, r *http.Request) {
@@ -134,12 +141,22 @@ func (s *privateServer) wait(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "seq: a number is needed", http.StatusBadRequest)
 		return
 	}
-	answer(w, struct{}{}, s.reader.Wait(r.Context(), seq))
+	answer(w, r, struct{}{}, s.reader.Wait(r.Context(), seq))
 }
 
-func answer(w http.ResponseWriter, v any, err error) {
+// fail says that a question has no answer: 503 if the daemon is ending, and
+// the file will answer soon.
+func fail(w http.ResponseWriter, r *http.Request, err error) {
+	code := http.StatusInternalServerError
+	if r.Context().Err() != nil || errors.Is(err, journal.ErrClosed) {
+		code = http.StatusServiceUnavailable
+	}
+	http.Error(w, err.Error(), code)
+}
+
+func answer(w http.ResponseWriter, r *http.Request, v any, err error) {
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		fail(w, r, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -203,16 +220,17 @@ type limitedListener struct {
 }
 
 func (l *limitedListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case l.slots <- struct{}{}:
-		return &limitedConn{Conn: c, slots: l.slots}, nil
-	default:
-		_ = c.Close()
-		return l.Accept()
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case l.slots <- struct{}{}:
+			return &limitedConn{Conn: c, slots: l.slots}, nil
+		default:
+			_ = c.Close()
+		}
 	}
 }
 

@@ -4,18 +4,20 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
 	"torjournal/journal"
+	"torjournal/tor/controlport"
 	"torjournal/tor/event"
 )
 
 // Status is what `torjournal status` shows. Its JSON names are stable.
 type Status struct {
-	Version     string             `json:"version"`
-	PID         int                `json:"pid"`
-	Started     time.Time          `json:"started"`
+	Version     string             `json:"version,omitempty"`
+	PID         int                `json:"pid,omitempty"`
+	Started     time.Time          `json:"started,omitzero"`
 	Journal     JournalStatus      `json:"journal"`
 	Source      SourceStatus       `json:"source"`
 	Rates       Rates              `json:"rates"`
@@ -29,7 +31,7 @@ type Status struct {
 type JournalStatus struct {
 	Path       string                `json:"path"`
 	Size       int64                 `json:"size_bytes"`
-	MaxSize    int64                 `json:"max_size_bytes"`
+	MaxSize    int64                 `json:"max_size_bytes,omitempty"`
 	MaxAge     float64               `json:"max_age_s,omitempty"`
 	First      uint64                `json:"first,omitempty"`
 	Last       uint64                `json:"last,omitempty"`
@@ -58,6 +60,15 @@ type SourceStatus struct {
 	LastError   string     `json:"last_error,omitempty"`
 	Subscribed  string     `json:"subscribed,omitempty"`
 	Recorded    string     `json:"recorded,omitempty"`
+}
+
+// attachTo names the places where a tor is looked for.
+func (d *Daemon) attachTo() string {
+	names := make([]string, len(d.cfg.Attach))
+	for i, a := range d.cfg.Attach {
+		names[i] = a.String()
+	}
+	return strings.Join(names, ", ")
 }
 
 // Rates are events a second, journaled and live-only together.
@@ -123,8 +134,12 @@ func journalStatus(st journal.Stats) JournalStatus {
 
 func (d *Daemon) sourceStatus() SourceStatus {
 	st := d.source.Status()
+	address := st.Address.String()
+	if st.Address == (controlport.Address{}) {
+		address = d.attachTo()
+	}
 	return SourceStatus{
-		Attached: st.Attached, Address: st.Address.String(), Name: st.Source.Name, Version: st.Source.Version,
+		Attached: st.Attached, Address: address, Name: st.Source.Name, Version: st.Source.Version,
 		Fingerprint: st.Source.Fingerprint, Role: st.Source.Role, PID: st.Source.PID, Since: instant(st.Since),
 		LastError: st.LastError, Subscribed: st.Subscribed.String(), Recorded: st.Recorded.String(),
 	}
