@@ -9,7 +9,7 @@ import (
 // secret, or names others as a whole: what would be left of it says too much
 // or nothing.
 var secretOptions = keySet(
-	"bridge", "hashedcontrolpassword", "__hashedcontrolsessionpassword", "hidservauth", "clientonionauthdir",
+	"bridge", "bridgepassword", "hashedcontrolpassword", "__hashedcontrolsessionpassword", "hidservauth", "clientonionauthdir",
 	"httpproxy", "httpsproxy", "socks4proxy", "socks5proxy", "tcpproxy",
 	"httpproxyauthenticator", "httpsproxyauthenticator", "socks5proxyusername", "socks5proxypassword",
 	"mapaddress", "clienttransportplugin", "servertransportoptions", "servertransportlistenaddr",

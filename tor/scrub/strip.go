@@ -69,8 +69,11 @@ func stripLine(dst []byte, t event.Type, text []byte) []byte {
 		return stripPeer(append(dst, name...), peer)
 	case event.CONF_CHANGED:
 		return stripOption(dst, text)
+	case event.JOURNAL, event.GUARD, event.SIGNAL, event.NETWORK_LIVENESS, event.BUILDTIMEOUT_SET, event.DESCCHANGED, event.NEWDESC:
+		return appendScrubbed(dst, text, false)
 	}
-	return appendScrubbed(dst, text, false)
+	// A type that no role records on a relay, but somebody's list of types.
+	return appendScrubbed(dst, withoutValues(text, circuitKeys), true)
 }
 
 // cutWord cuts off the first word with the blanks behind it.
