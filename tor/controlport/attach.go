@@ -70,12 +70,8 @@ func (l *life) learn(ctx context.Context) error {
 		return errors.New("who listens there is a torjournal, not a tor: give the address of tor's own control port")
 	}
 	l.names = l.names.Minus(event.NewSet(event.AUTHDIR_NEWDESCS))
-	rep, err = l.conn.must(ctx, "GETCONF "+strings.Join(roleOptions, " "))
-	if err != nil {
-		return fmt.Errorf("ask for the options that say which role it has: %w", err)
-	}
-	if l.policy, err = l.opt.Policy(rep.Values()); err != nil {
-		return fmt.Errorf("choose the role: %w", err)
+	if l.policy, err = l.choosePolicy(ctx); err != nil {
+		return err
 	}
 	return l.identify(ctx)
 }

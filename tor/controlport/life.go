@@ -99,6 +99,8 @@ func lossReason(err error) string {
 		return "RESET"
 	case errors.Is(err, ErrMalformed):
 		return "MALFORMED"
+	case errors.Is(err, errRoleChanged):
+		return "ROLE"
 	}
 	return "ERROR"
 }
@@ -144,6 +146,8 @@ func (l *life) keep(evs []event.Event, wire []byte) []event.Event {
 	case t == event.NEWCONSENSUS && l.policy.Summarized().Has(t) && !l.wanted.Load().Has(t):
 		l.summarize(wire)
 		return evs
+	case t == event.CONF_CHANGED:
+		l.checkRole()
 	case t == event.BW && l.sums:
 		if sum := l.daily.add(l.opt.now(), wire); sum != nil {
 			evs = append(evs, sum)

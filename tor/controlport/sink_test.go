@@ -92,6 +92,7 @@ func (p keepAll) Subscribe(offered event.Set) event.Set {
 }
 func (p keepAll) Recorded() event.Set          { return event.AllTypes() }
 func (p keepAll) Summarized() event.Set        { return event.NewSet(event.NEWCONSENSUS) }
+func (p keepAll) Strips() bool                 { return false }
 func (p keepAll) Keep(wire []byte) event.Event { return event.NewRaw(wire) }
 
 // relayLike records SIGNAL, delivers everything else, and sums up BW.
@@ -100,6 +101,7 @@ type relayLike struct{ keepAll }
 func (p relayLike) Subscribe(event.Set) event.Set { return event.NewSet(event.BW, event.SIGNAL) }
 func (p relayLike) Recorded() event.Set           { return event.NewSet(event.SIGNAL, event.JOURNAL) }
 func (p relayLike) Summarized() event.Set         { return event.Set{} }
+func (p relayLike) Strips() bool                  { return true }
 func (p relayLike) Keep(wire []byte) event.Event {
 	if raw := event.NewRaw(wire); !p.Recorded().Has(raw.Name) {
 		return event.Live{Event: raw}

@@ -38,6 +38,10 @@ type Policy interface {
 	// Recorded returns the types that are written to disk when they come.
 	Recorded() event.Set
 
+	// Strips reports whether what is recorded is stripped of other people's
+	// addresses first.
+	Strips() bool
+
 	// Summarized returns the types that are recorded whole only while
 	// somebody wants them, and else as one JOURNAL event. The source has
 	// such an event for NEWCONSENSUS.
@@ -72,7 +76,7 @@ type SourceOptions struct {
 	dial  func(ctx context.Context, a Address, events func([][]byte)) (*Conn, error)
 }
 
-// RoleOptions are the options of tor that Policy is given.
+// roleOptions are the options of tor that Policy is given.
 var roleOptions = []string{"ORPort", "BridgeRelay", "TestingTorNetwork", "HiddenServiceDir"}
 
 // SourceStatus is what Source.Status reports.

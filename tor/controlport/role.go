@@ -1,0 +1,40 @@
+package controlport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// errRoleChanged ends a life whose tor has become something else: a client
+// that is now a relay carries other people's traffic.
+var errRoleChanged = errors.New("controlport: tor's configuration gives it another role; attaching anew")
+
+// choosePolicy asks tor for the options that say which role it has.
+func (l *life) choosePolicy(ctx context.Context) (Policy, error) {
+	rep, err := l.conn.must(ctx, "GETCONF "+strings.Join(roleOptions, " "))
+	if err != nil {
+		return nil, fmt.Errorf("ask for the options that say which role it has: %w", err)
+	}
+	p, err := l.opt.Policy(rep.Values())
+	if err != nil {
+		return nil, fmt.Errorf("choose the role: %w", err)
+	}
+	return p, nil
+}
+
+// checkRole looks, after any change of the configuration, whether the policy
+// still fits, and ends the life if not: the next one begins with the right
+// policy. It does not look at which options changed, because tor tells some of
+// them under other names. It runs in the reader, which does not wait: what tor
+// sends before it has answered, a round trip on a local connection, is still
+// kept by the old policy.
+func (l *life) checkRole() {
+	l.helpers.Go(func() {
+		now, err := l.choosePolicy(l.ctx)
+		if err == nil && (now.Role() != l.policy.Role() || now.Strips() != l.policy.Strips()) {
+			l.conn.fail(errRoleChanged)
+		}
+	})
+}
