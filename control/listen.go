@@ -16,12 +16,16 @@ import (
 // errNoPath is about a Unix socket without a place.
 var errNoPath = errors.New("control: \"unix:\" is no address to listen on: write unix:/path")
 
-// socketMode is what tor gives a control socket that its group may use.
-const socketMode = 0o660
+// Modes of a Unix socket: as tor's, for its owner alone, or for a group too
+// if one is named. The group that a process happens to have is not asked.
+const (
+	ownSocketMode   = 0o600
+	groupSocketMode = 0o660
+)
 
 // Listen opens a listener for Serve at "127.0.0.1:9151", "[::1]:9151", "9151"
-// or ":9151" (on 127.0.0.1) or "unix:/path". A Unix socket gets mode 0660 and, if group
-// is not empty, that group. A socket file that nobody answers on is left over
+// or ":9151" (on 127.0.0.1) or "unix:/path". A Unix socket gets mode 0600, or if group
+// is not empty that group and mode 0660. A socket file that nobody answers on is left over
 // and replaced; one that answers, or that is no socket, is an error.
 func Listen(ctx context.Context, address, group string) (net.Listener, error) {
 	var lc net.ListenConfig
@@ -83,11 +87,13 @@ func listenUnix(ctx context.Context, lc *net.ListenConfig, path, group string) (
 	}
 	// The group first: between the two calls nobody may have more than at
 	// the end.
+	mode := os.FileMode(ownSocketMode)
 	if gid >= 0 {
+		mode = groupSocketMode
 		err = os.Chown(path, -1, gid)
 	}
 	if err == nil {
-		err = os.Chmod(path, socketMode)
+		err = os.Chmod(path, mode)
 	}
 	if err != nil {
 		ln.Close()

@@ -21,7 +21,7 @@ func TestListenUnix(t *testing.T) {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(path)
-	if err != nil || info.Mode().Perm() != socketMode {
+	if err != nil || info.Mode().Perm() != groupSocketMode {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 	if _, err := Listen(t.Context(), "unix:"+path, ""); err == nil || !strings.Contains(err.Error(), "answers on") {
@@ -37,6 +37,9 @@ func TestListenUnix(t *testing.T) {
 	ln, err = Listen(t.Context(), "unix:"+path, "")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != ownSocketMode {
+		t.Errorf("without a group: mode %v, %v", info.Mode(), err)
 	}
 	ln.Close()
 	if _, err := os.Stat(path); err == nil {
