@@ -71,10 +71,8 @@ func tcpAddress(given string) (string, error) {
 }
 
 func listenUnix(ctx context.Context, lc *net.ListenConfig, path, group string) (net.Listener, error) {
-	gid := -1
 	if group != "" {
-		var err error
-		if gid, err = groupID(group); err != nil {
+		if _, err := groupID(group); err != nil {
 			return nil, err
 		}
 	}
@@ -85,21 +83,33 @@ func listenUnix(ctx context.Context, lc *net.ListenConfig, path, group string) (
 	if err != nil {
 		return nil, fmt.Errorf("control: listen: %w", err)
 	}
-	// The group first: between the two calls nobody may have more than at
-	// the end.
-	mode := os.FileMode(ownSocketMode)
-	if gid >= 0 {
-		mode = groupSocketMode
-		err = os.Chown(path, -1, gid)
-	}
-	if err == nil {
-		err = os.Chmod(path, mode)
-	}
-	if err != nil {
+	if err := ShareSocket(path, group); err != nil {
 		ln.Close()
-		return nil, fmt.Errorf("control: give %s to group %q: %w", path, group, err)
+		return nil, err
 	}
 	return ln, nil
+}
+
+// ShareSocket gives the Unix socket at path to its owner alone, or, if group
+// is not empty, to that group too.
+func ShareSocket(path, group string) error {
+	mode := os.FileMode(ownSocketMode)
+	if group != "" {
+		gid, err := groupID(group)
+		if err != nil {
+			return err
+		}
+		// The group first: between the two calls nobody may have more than at
+		// the end.
+		if err := os.Chown(path, -1, gid); err != nil {
+			return fmt.Errorf("control: give %s to group %q: %w", path, group, err)
+		}
+		mode = groupSocketMode
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		return fmt.Errorf("control: set who may use %s: %w", path, err)
+	}
+	return nil
 }
 
 // removeStale removes a socket file whose server is gone.

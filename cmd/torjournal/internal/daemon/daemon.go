@@ -10,7 +10,6 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -74,7 +73,7 @@ type namedListener struct {
 
 // Run records until ctx ends. Whatever it opened is closed when it returns.
 func Run(ctx context.Context, cfg Config) (err error) {
-	if err := makeFolder(filepath.Dir(cfg.Journal)); err != nil {
+	if err := makeFolder(filepath.Dir(cfg.Journal), cfg.Group, cfg.Logger); err != nil {
 		return err
 	}
 	j, err := journal.Open(cfg.Journal, cfg.Options)
@@ -211,14 +210,6 @@ func listenerName(given string, l net.Listener) string {
 		return given
 	}
 	return l.Addr().String()
-}
-
-// makeFolder makes the journal's folder, for its owner alone.
-func makeFolder(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the journal's folder: %w", err)
-	}
-	return nil
 }
 
 // backend shows the control server the attached source as its tor.

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -8,8 +9,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -351,5 +354,38 @@ func TestFollowerWaitsForALockedFile(t *testing.T) {
 	}
 	if err := <-waited; err != nil {
 		t.Errorf("Wait returned %v", err)
+	}
+}
+
+// A folder that the daemon makes lets the group pass; one that was there is
+// left as it is, and the way to let the group pass is told.
+func TestFolderLetsTheGroupPass(t *testing.T) {
+	g, err := user.LookupGroupId(strconv.Itoa(os.Getgid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&told, nil))
+	fresh := filepath.Join(t.TempDir(), "a", "b")
+	if err := makeFolder(fresh, g.Name, log); err != nil {
+		t.Fatal(err)
+	}
+	fi, err := os.Stat(fresh)
+	if err != nil || fi.Mode().Perm() != 0o710 || told.Len() != 0 {
+		t.Errorf("a new folder: mode %v, %v; told: %s", fi.Mode(), err, &told)
+	}
+	old := filepath.Join(t.TempDir(), "old")
+	if err := os.Mkdir(old, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := makeFolder(old, g.Name, log); err != nil {
+		t.Fatal(err)
+	}
+	fi, err = os.Stat(old)
+	if err != nil || fi.Mode().Perm() != 0o700 || !strings.Contains(told.String(), "chmod 710 "+old) {
+		t.Errorf("an old folder: mode %v, %v; told: %s", fi.Mode(), err, &told)
+	}
+	if err := makeFolder(old, "no-such-group", log); err == nil {
+		t.Error("a group that there is not was taken")
 	}
 }

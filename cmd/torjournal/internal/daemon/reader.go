@@ -41,7 +41,7 @@ func (r *Reader) resolve(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if errors.Is(err, os.ErrPermission) {
-		return fmt.Errorf("%s belongs to a running daemon of another user: run as that user, or start it with --group: %w", SocketPath(r.path), err)
+		return fmt.Errorf("%s belongs to a running daemon of another user: run as that user, or start it with --group and let that group pass through the folder: %w", SocketPath(r.path), err)
 	}
 	if !errors.Is(err, errUnreachable) {
 		return err

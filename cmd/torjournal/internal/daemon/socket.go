@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"torjournal/control"
 	"torjournal/journal"
 	"torjournal/tor/event"
 )
@@ -261,7 +262,7 @@ func listenPrivate(path, group string) (net.Listener, error) {
 	}
 	// The address in l may be a short name that is gone by now: unlink ourselves.
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
-	if err := allowGroup(path, group); err != nil {
+	if err := control.ShareSocket(path, group); err != nil {
 		_ = l.Close()
 		return nil, err
 	}
