@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -56,7 +57,22 @@ func (p program) selection(c *cli.Context, rd journal.Reader, bounded bool) (jou
 		}
 		r.Since = end.Add(-defaultSpan)
 	}
-	return r, nil
+	return r, p.tellBeginning(c, rd, r)
+}
+
+// tellBeginning says on standard error that the ring has evicted a part of
+// what was asked for: what is missing is said.
+func (p program) tellBeginning(c *cli.Context, rd journal.Reader, r journal.Range) error {
+	if r.Since.IsZero() {
+		return nil
+	}
+	b, err := rd.Bounds(c.Context)
+	if err != nil || b.First <= 1 || !r.Since.Before(b.FirstTime) {
+		return err
+	}
+	_, err = fmt.Fprintf(p.stderr, "-- records before %d (%s) are gone: the ring evicted them --\n",
+		b.First, b.FirstTime.In(p.location(c)).Format(shortTime))
+	return err
 }
 
 // timeRange reads --since and --until alone: bad words are told before a
@@ -89,7 +105,7 @@ func (p program) withReader(c *cli.Context, do func(ctx context.Context, rd *dae
 	lowerPriority()
 	rd, err := daemon.OpenReader(c.Context, path)
 	if err != nil {
-		return err
+		return noJournal{err}
 	}
 	defer rd.Close()
 	return do(c.Context, rd)

@@ -59,7 +59,7 @@ func (p program) statusOfFile(c *cli.Context, path string, dialed error) error {
 	}
 	f, err := journal.OpenFile(path)
 	if err != nil {
-		return &exitError{code: exitNotRunning, err: fmt.Errorf("no recorder runs on %s: %w", path, err)}
+		return &exitError{code: exitNotRunning, err: noJournal{fmt.Errorf("no recorder runs on %s: %w", path, err)}}
 	}
 	defer f.Close()
 	ctx, cancel := context.WithTimeout(c.Context, 30*time.Second)

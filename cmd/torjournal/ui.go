@@ -48,11 +48,19 @@ func (p program) complain(err error) {
 	}
 }
 
+// noJournal is about a journal that could not be opened for reading.
+type noJournal struct{ error }
+
+func (n noJournal) Unwrap() error { return n.error }
+
 // hint names the next step for errors that do not name it themselves.
 func hint(err error) string {
+	var nj noJournal
 	switch {
 	case errors.Is(err, journal.ErrLocked):
 		return "another process holds the journal: `torjournal status --journal FILE` asks it; every journal has one recorder only"
+	case !errors.As(err, &nj):
+		return ""
 	case errors.Is(err, os.ErrNotExist):
 		return "`torjournal run --journal FILE` makes a journal; --journal or $TORJOURNAL says where it lies"
 	case errors.Is(err, os.ErrPermission):

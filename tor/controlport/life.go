@@ -105,6 +105,10 @@ func lossReason(err error) string {
 	return "ERROR"
 }
 
+// maxFailure bounds what is remembered of a failure, in bytes: the other side's
+// words are in it, and controllers and status are told.
+const maxFailure = 1 << 10
+
 // noteFailure remembers why there is no tor, and logs it once. It returns the
 // error, marked if there shall be no other attempt.
 func (s *Source) noteFailure(ctx context.Context, err error) error {
@@ -112,6 +116,9 @@ func (s *Source) noteFailure(ctx context.Context, err error) error {
 		return err
 	}
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")
+	if len(text) > maxFailure {
+		text = text[:maxFailure] + "…"
+	}
 	s.mu.Lock()
 	s.status.LastError = text
 	if s.status.Since.IsZero() {
