@@ -65,18 +65,37 @@ func maxStored(maxSize int64) int { return int(min(maxSize/4, maxPayload)) }
 // commit writes c to disk and evicts what has to go. It returns nil only if
 // all of c is durable; after an error c may or may not be in the file.
 func (w *committer) commit(c *change) (outcome, error) {
-	for {
+	for round := 0; ; round++ {
 		out, err := w.try(c)
 		if !errors.Is(err, berrors.ErrMaxSizeReached) {
 			return out, err
 		}
-		// No run of free pages is long enough. The transaction was given up
-		// before it wrote anything; a smaller one makes room for it.
+		// The transaction was given up before it wrote anything. Either
+		// readers hold what was freed: then evicting more would empty the
+		// ring and help nobody, and the writer waits for them. Or no run of
+		// free pages is long enough: a smaller transaction makes one.
+		if w.store.pinnedPages() >= max(1, c.pages(w.store.pageSize())) || round == roomRounds {
+			w.turnOver()
+			return out, fmt.Errorf("%w: %w", errNoRoom, err)
+		}
 		if err := w.makeRoom(c); err != nil {
 			return out, err
 		}
 	}
 }
+
+// turnOver commits a transaction that changes nothing. bbolt gives free what a
+// transaction freed only when no reader has begun since it: without a next
+// commit, readers that follow each other closely would hold it for ever. If
+// there is no room even for this one, the readers must end first.
+func (w *committer) turnOver() {
+	_ = w.store.update(func(*bolt.Tx) error { return nil })
+}
+
+// roomRounds bounds how often one commit evicts for a run of free pages. Each
+// round frees what the change needs, so 8 blocks of records at most go before
+// the writer pauses and tries again.
+const roomRounds = 8
 
 func (w *committer) try(c *change) (out outcome, err error) {
 	pageSize := w.store.pageSize()
@@ -301,7 +320,8 @@ func remove(tx *bolt.Tx, bucket []byte, h header) error {
 	return index.Delete(key(h.first))
 }
 
-// errNoRoom means that nothing is left that could be evicted.
+// errNoRoom means that nothing is left that could be evicted, or that evicting
+// would not help before readers end.
 var errNoRoom = errors.New("journal: no room in the file, readers may hold the rest; it is tried again")
 
 // makeRoom evicts as many pages again as c needs, in a transaction of its own.

@@ -251,6 +251,11 @@ func (s *store) pagesInUse(tx *bolt.Tx) int {
 	return int(tx.Size())/s.pageSize() - st.FreePageN - st.PendingPageN
 }
 
+// pinnedPages returns how many freed pages could not be used by the last write
+// transaction because a reader may still see them. It is to be asked after a
+// transaction that was given up: after a commit it counts what that freed, too.
+func (s *store) pinnedPages() int { return s.db.Stats().PendingPageN }
+
 func (s *store) fileSize() int64 {
 	if info, err := s.file.Stat(); err == nil {
 		return info.Size()
