@@ -1,0 +1,44 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"testing"
+
+	"torjournal/journal"
+	"torjournal/tor/event"
+)
+
+// What the ring has evicted of the range that was asked for is said; where
+// nothing of it is missing, nothing is said.
+func TestEvictedBeginningIsTold(t *testing.T) {
+	full, small := journalIn(t), journalIn(t)
+	for path, records := range map[string]int{full: 3000, small: 10} {
+		j, err := journal.Open(path, journal.Options{MaxSize: journal.MinMaxSize})
+		if err != nil {
+			t.Fatal(err)
+		}
+		noise := make([]byte, 500)
+		for range records {
+			_, _ = rand.Read(noise)
+			if err := j.Append(t.Context(), event.NewRaw(fmt.Appendf(nil, "650 NOTICE %s\r\n", hex.EncodeToString(noise)))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range []string{"replay --since 1h", "query circuits --since 1h", "query bandwidth"} {
+		_, stderr := torjournal(t, 0, append(strings.Fields(args), "--journal", full)...)
+		if !strings.Contains(stderr, "are gone: the ring evicted them") {
+			t.Errorf("%s of a full ring says: %q", args, stderr)
+		}
+		_, stderr = torjournal(t, 0, append(strings.Fields(args), "--journal", small)...)
+		if strings.Contains(stderr, "evicted") {
+			t.Errorf("%s of a small journal says: %q", args, stderr)
+		}
+	}
+}
