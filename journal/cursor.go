@@ -101,10 +101,32 @@ func (c *Cursor) SetTypes(types event.Set) {
 	w := c.j.win
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	if c.state.Load() == armed {
-		c.toEndLocked(w)
+	if c.state.CompareAndSwap(armed, running) {
+		if c.passUnwantedLocked(w) {
+			c.toEndLocked(w)
+			c.armLocked(w)
+		} else {
+			signal(c.ready)
+		}
 	}
 	c.setTypes(types)
+}
+
+// passUnwantedLocked moves a cursor that was armed behind the nodes that hold
+// nothing of its types. It reports whether that leads to the end: if not, a
+// publication is under way whose wake has not come yet.
+func (c *Cursor) passUnwantedLocked(w *window) (end bool) {
+	want := c.mask.Load()
+	for at := max(c.place, w.from); at < w.endLocked(); at++ {
+		if n := w.nodes[at-w.from]; n.mask&want != 0 {
+			if at != c.place {
+				c.place, c.index, c.seen = at, 0, nil
+				c.seq, c.count = max(c.seq, n.first), n.live
+			}
+			return false
+		}
+	}
+	return true
 }
 
 // Seek moves the cursor: as NewCursor's from.
