@@ -50,7 +50,9 @@ func run(ctx context.Context, binary string, out io.Writer) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	s := &stage{out: out, binary: binary, journal: filepath.Join(dir, "journal.db"), colour: isTerminal(out)}
+	colour := isTerminal(out)
+	out = &inTurn{w: out}
+	s := &stage{out: out, binary: binary, journal: filepath.Join(dir, "journal.db"), colour: colour}
 
 	s.say("A private Tor network of real tor processes, on 127.0.0.1 only")
 	net, err := testnet.Start(ctx, testnet.Options{
