@@ -126,6 +126,14 @@ func (c *change) pages(pageSize int) int {
 
 // apply puts everything of c but evictions into tx.
 func apply(tx *bolt.Tx, c *change) (sealed bool, err error) {
+	// The new batch comes first: where a transaction has deleted every key of
+	// a bucket of several pages, bbolt 1.5.0's Cursor.Last never returns, and
+	// a seal may take all that the tail held.
+	if c.batch != nil {
+		if err := appendBatch(tx, c.batch, c.toBlock); err != nil {
+			return false, err
+		}
+	}
 	if c.seal != nil {
 		if sealed, err = applySeal(tx, c.seal); err != nil {
 			return sealed, err
@@ -137,12 +145,7 @@ func apply(tx *bolt.Tx, c *change) (sealed bool, err error) {
 		}
 	}
 	if c.session != nil {
-		if err := putSession(tx, c.session); err != nil {
-			return sealed, err
-		}
-	}
-	if c.batch != nil {
-		return sealed, appendBatch(tx, c.batch, c.toBlock)
+		return sealed, putSession(tx, c.session)
 	}
 	return sealed, nil
 }
