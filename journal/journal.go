@@ -27,6 +27,9 @@ type Journal struct {
 	unseal context.CancelFunc
 	counts *counts
 
+	boundsMu sync.Mutex
+	bounds   Bounds // guarded by boundsMu; as Bounds found them last
+
 	closeOnce sync.Once
 	closeErr  error // written inside closeOnce
 }
@@ -252,9 +255,27 @@ func (j *Journal) Wait(ctx context.Context, seq uint64) error {
 	}
 }
 
-// Bounds is Reader's.
+// Bounds is Reader's. It decodes a batch only when the first one has changed
+// since the last call, or nothing was published since Open.
 func (j *Journal) Bounds(ctx context.Context) (Bounds, error) {
-	return j.store.bounds(ctx, j.win.published())
+	last, lastTime := j.win.newest()
+	first, err := j.store.firstNumber()
+	if err != nil {
+		return Bounds{}, err
+	}
+	j.boundsMu.Lock()
+	defer j.boundsMu.Unlock()
+	if first != j.bounds.First || lastTime.IsZero() {
+		if j.bounds, err = j.store.bounds(ctx, last); err != nil || lastTime.IsZero() {
+			return j.bounds, err
+		}
+	}
+	if j.bounds.First == 0 || last < j.bounds.First {
+		return Bounds{}, nil
+	}
+	b := j.bounds
+	b.Last, b.LastTime = last, lastTime
+	return b, nil
 }
 
 // Sessions is Reader's.

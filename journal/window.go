@@ -85,6 +85,14 @@ func (w *window) published() uint64 {
 	return w.next - 1
 }
 
+// newest returns the last published record's number and arrival; the time is
+// zero if none was published since Open.
+func (w *window) newest() (uint64, time.Time) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.next - 1, w.lastTime
+}
+
 // publish makes records visible: it is the only way into the window. The
 // caller gives up recs and bits; the wire bytes are copied.
 func (w *window) publish(recs []Record, bits []uint8) {
