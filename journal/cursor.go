@@ -391,6 +391,9 @@ func (c *Cursor) rejoin(ch *Chunk) (first, limit uint64) {
 func (c *Cursor) load(ctx context.Context, limit uint64, ch *Chunk) (*decoded, error) {
 	st, err := c.j.store.fetch(ctx, c.seq, limit, Range{Types: c.types})
 	if errors.Is(err, io.EOF) {
+		if c.j.win.published() != limit {
+			return nil, nil // the record may lie in a block that was sealed meanwhile and reaches beyond limit
+		}
 		return nil, c.skipTo(limit, ch)
 	}
 	if err != nil {

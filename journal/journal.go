@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 	"time"
 
@@ -237,7 +238,15 @@ func (j *Journal) SeekTime(ctx context.Context, t time.Time) (uint64, error) {
 
 // Fetch is Reader's.
 func (j *Journal) Fetch(ctx context.Context, seq uint64, r Range) (Stored, error) {
-	return j.store.fetch(ctx, seq, j.win.published(), r)
+	for {
+		limit := j.win.published()
+		st, err := j.store.fetch(ctx, seq, limit, r)
+		if !errors.Is(err, io.EOF) || j.win.published() == limit {
+			return st, err
+		}
+		// Since limit was asked for, records up to it may have become part of
+		// a block that reaches beyond it.
+	}
 }
 
 // Wait is Reader's.
