@@ -75,7 +75,9 @@ func (o *outlet) caughtUp() {
 			o.endSpan(p.span)
 		}
 	case o.behind:
-		p.last = max(p.last, o.conn.srv.records.Stats().Last)
+		if b, err := o.conn.srv.records.Bounds(o.conn.ctx); err == nil {
+			p.last = max(p.last, b.Last)
+		}
 	case o.cursor.Position() > p.last:
 		o.announce()
 	}

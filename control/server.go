@@ -194,7 +194,8 @@ func (s *Server) SubscriberCounts() map[event.Type]int {
 // nobody is the backend and the demand of a server without a source.
 type nobody struct{}
 
-var never = func() <-chan struct{} {
+// ready is a channel that is closed: it is always ready.
+var ready = func() <-chan struct{} {
 	c := make(chan struct{})
 	close(c)
 	return c
@@ -203,7 +204,7 @@ var never = func() <-chan struct{} {
 func (nobody) Open(context.Context) (Upstream, error) {
 	return nil, errors.New("torjournal runs without a tor: start it with --attach")
 }
-func (nobody) Lost() <-chan struct{}                         { return never }
+func (nobody) Lost() <-chan struct{}                         { return ready }
 func (nobody) Version() string                               { return "" }
 func (nobody) Want(context.Context, uint64, event.Set) error { return nil }
 func (nobody) EventNames() event.Set                         { return event.Set{} }

@@ -132,9 +132,6 @@ func (o *outlet) run() {
 	}
 }
 
-// always is ready.
-var always = never
-
 // deliver is run's loop; it returns nil when the connection ends as it should.
 func (o *outlet) deliver(ctx context.Context) error {
 	for !o.last {
@@ -186,7 +183,7 @@ func (o *outlet) advance(ctx context.Context) error {
 }
 
 // more returns a channel that says when step has something to do.
-func (o *outlet) more() (ready <-chan struct{}, stop func()) {
+func (o *outlet) more() (something <-chan struct{}, stop func()) {
 	stop = func() {}
 	if wait := o.pause(); wait > 0 {
 		over := make(chan struct{})
@@ -195,11 +192,11 @@ func (o *outlet) more() (ready <-chan struct{}, stop func()) {
 	}
 	switch {
 	case o.past != nil && o.past.span != nil, len(o.held) > 0:
-		return always, stop
+		return ready, stop
 	case o.cursor == nil:
 		return nil, stop
 	case !o.idle:
-		return always, stop
+		return ready, stop
 	}
 	return o.cursor.Ready(), stop
 }

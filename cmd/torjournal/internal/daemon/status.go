@@ -108,7 +108,7 @@ func (d *Daemon) status() Status {
 		Source:    d.sourceStatus(),
 		Rates:     d.rates.rates(),
 		Listeners: []string{}, Connections: []ConnectionStatus{},
-		Subscribers: map[event.Type]int{},
+		Subscribers: d.server.SubscriberCounts(),
 		HeapBytes:   mem.HeapAlloc,
 	}
 	for _, l := range d.listeners {
@@ -116,9 +116,6 @@ func (d *Daemon) status() Status {
 	}
 	for _, c := range d.server.Connections() {
 		s.Connections = append(s.Connections, connectionStatus(c))
-		for _, t := range c.Types.List() {
-			s.Subscribers[t]++
-		}
 	}
 	return s
 }
