@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -35,6 +36,11 @@ func openStore(path string, opt Options, readOnly bool) (*store, error) {
 	}
 	s := &store{path: path}
 	err := s.open(opt, readOnly)
+	if err == nil && !readOnly {
+		if err := sweepDrafts(path); err != nil {
+			opt.Logger.Warn("what a crash has left beside the journal cannot be removed, and may hold records: remove it", "error", err)
+		}
+	}
 	if err == nil && !readOnly {
 		err = s.write(func() error { _, _, err := migrations.Apply(s.db); return err })
 	}
@@ -108,18 +114,41 @@ func openLocked(path string, flag int, mode os.FileMode, opt Options, readOnly b
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return nil, fmt.Errorf("%w: it is a folder; name a file in it, such as journal.db", ErrNotJournal)
 	}
-	f, err := opt.openFile(path, flag, mode)
-	if err != nil {
-		return nil, err
-	}
-	if err = lock(f, !readOnly, opt.lockTimeout); err == nil {
-		err = preflight(f)
-	}
-	if err != nil {
+	for deadline := time.Now().Add(opt.lockTimeout); ; {
+		f, err := opt.openFile(path, flag, mode)
+		if err != nil {
+			return nil, err
+		}
+		named := true
+		if err = lock(f, !readOnly, time.Until(deadline)); err == nil {
+			named, err = hasName(f, path)
+		}
+		if err == nil && named {
+			err = preflight(f)
+		}
+		if err == nil && named {
+			return f, nil
+		}
+		unlock(f)
 		_ = f.Close()
-		return nil, err
+		if err != nil {
+			return nil, err
+		}
 	}
-	return f, nil
+}
+
+// hasName reports whether f is what path leads to: while its lock was waited
+// for, another file may have taken its place.
+func hasName(f *os.File, path string) (bool, error) {
+	own, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	there, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil // opening it again says so
+	}
+	return err == nil && os.SameFile(own, there), err
 }
 
 // createIfMissing makes an empty journal beside path and then gives it its
@@ -129,25 +158,21 @@ func createIfMissing(path string, opt Options) error {
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".new-*") // mode 0600
+	draft, err := newDraft(path)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name())
-	if err := tmp.Close(); err != nil {
+	defer os.Remove(draft)
+	if err := initialise(draft, opt); err != nil {
 		return err
 	}
-	if err := initialise(tmp.Name(), opt); err != nil {
+	if err := placeNew(draft, path); !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	if err := moveNew(tmp.Name(), path); err != nil {
-		return err
-	}
-	return syncFolder(dir)
+	return nil // somebody else was faster
 }
 
 func initialise(path string, opt Options) error {
@@ -160,26 +185,6 @@ func initialise(path string, opt Options) error {
 	db.AllocSize = allocSize(opt.MaxSize)
 	_, _, err = migrations.Apply(db)
 	return errors.Join(err, db.Close())
-}
-
-// moveNew gives the finished file its name unless somebody else was faster:
-// a link, unlike a rename, never replaces a journal. File systems without
-// links get the rename.
-func moveNew(from, to string) error {
-	err := os.Link(from, to)
-	switch {
-	case err == nil, errors.Is(err, os.ErrExist):
-		return nil
-	}
-	return os.Rename(from, to)
-}
-
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // fence runs f and turns bbolt's panics and the faults of its map, which a
