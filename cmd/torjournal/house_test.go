@@ -23,6 +23,9 @@ var edges = map[string]map[string]string{
 	"tor/scrub": {
 		"tor/event": "strips events and says which types a role records",
 	},
+	"tor/logfile": {
+		"tor/event": "gives only what is one whole event",
+	},
 	"tor/controlport": {
 		"tor/event": "hands asynchronous replies on as events",
 	},
@@ -81,7 +84,8 @@ var edges = map[string]map[string]string{
 // that is not listed may be imported by nobody.
 var owners = map[string][]string{
 	"go.etcd.io/bbolt":              {"journal", "journal/journaltest", "migrations"},
-	"github.com/klauspost/compress": {"journal"},
+	"github.com/klauspost/compress": {"journal", "tor/logfile"}, // logs are packed with zstd too
+	"github.com/ulikunitz/xz":       {"tor/logfile"},
 	"github.com/urfave/cli/v2":      {"cmd/torjournal"},
 	"github.com/lmittmann/tint":     {"cmd/torjournal"},
 	"golang.org/x/sys":              {"journal", "tor/testnet", "cmd/torjournal", "cmd/torjournal/internal/daemon"},
