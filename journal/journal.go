@@ -167,7 +167,7 @@ func (j *Journal) pause(d time.Duration) (stopping bool) {
 }
 
 // Append hands events to the writer, in order; it is the only way into the
-// journal. An event.Live is delivered in its place and never written. Append
+// journal for what happens now (Import: for the past). An event.Live is delivered in its place and never written. Append
 // returns when the events are queued, not when they are on disk: Flush waits
 // for that. When the queue is full it blocks; events that have waited 30 s
 // lead to drops, which are counted and recorded. After an error a first part

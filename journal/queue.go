@@ -36,6 +36,7 @@ type item struct {
 	mono time.Duration // arrival since the queue was made, monotonic
 	bit  uint8         // of typ in event masks
 	live bool          // to be delivered but not written
+	past bool          // us is what another log says, and no reading of the clock
 	op   *op           // instead of an event
 }
 
@@ -54,6 +55,7 @@ func (it *item) sheddable() bool {
 // op is something that the writer does between events.
 type op struct {
 	source *event.Source // begin a session; nil: only answer (flush)
+	begun  time.Time     // of that session, where another log says it; zero: now
 	done   chan struct{} // closed when everything before it is published
 
 	// owned by the writer until done is closed
@@ -110,9 +112,9 @@ func signal(ch chan struct{}) {
 	}
 }
 
-// put enters items in order and stamps them all with the time of the call. It
-// waits while the queue is full. After an error a first part of the items may
-// have been entered.
+// put enters items in order and stamps them all, but those of the past, with
+// the time of the call. It waits while the queue is full. After an error a
+// first part of the items may have been entered.
 func (q *queue) put(ctx context.Context, items []item) error {
 	q.mu.Lock()
 	if q.closed {
@@ -123,7 +125,9 @@ func (q *queue) put(ctx context.Context, items []item) error {
 	mono := now.Sub(q.start)
 	us := now.UnixMicro()
 	for i := range items {
-		items[i].us, items[i].mono = us, mono
+		if items[i].mono = mono; !items[i].past {
+			items[i].us = us
+		}
 	}
 	if len(q.waiting) == 0 {
 		items = q.enterLocked(items)

@@ -195,14 +195,17 @@ func (w *writer) turnOp(o *op, dropped map[event.Type]uint64) {
 		w.turn(nil, dropped)
 	}
 	if o.source != nil && w.err == nil {
-		o.session, o.continued, w.err = w.beginSession(*o.source)
+		o.session, o.continued, w.err = w.beginSession(*o.source, o.begun)
 	}
 	o.err = w.err
 	close(o.done)
 }
 
-func (w *writer) beginSession(src event.Source) (id uint64, continued bool, err error) {
-	s := &Session{ID: 1, Source: src, First: w.next, Begun: w.env.now().UTC().Truncate(time.Microsecond)}
+func (w *writer) beginSession(src event.Source, begun time.Time) (id uint64, continued bool, err error) {
+	if begun.IsZero() {
+		begun = w.env.now()
+	}
+	s := &Session{ID: 1, Source: src, First: w.next, Begun: begun.UTC().Truncate(time.Microsecond)}
 	if w.session != nil {
 		s.ID = w.session.ID + 1
 		if sameProcess(w.session.Source, src) {
