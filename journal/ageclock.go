@@ -6,11 +6,11 @@ import "time"
 // only after an hour: a clock that is set wrong must not empty the ring.
 type ageClock struct {
 	// immutable
-	maxAge time.Duration                     // 0: no limit
-	read   func() (time.Time, time.Duration) // wall clock, and monotonic clock since base
-	base   time.Time                         // wall clock when the monotonic clock showed 0
+	read func() (time.Time, time.Duration) // wall clock, and monotonic clock since base
+	base time.Time                         // wall clock when the monotonic clock showed 0
 
 	// owned by the writer goroutine
+	maxAge    time.Duration // 0: no limit
 	offset    time.Duration // of the wall clock against base and the monotonic clock, as believed
 	candidate time.Duration // another offset, seen since…
 	since     time.Duration // …this monotonic time
@@ -32,8 +32,11 @@ func newAgeClock(opt Options) *ageClock {
 
 // evictBefore returns the time, in µs since 1970, before which records are
 // past the age limit; 0 without a limit.
-func (a *ageClock) evictBefore() int64 {
-	if a.maxAge == 0 {
+func (a *ageClock) evictBefore() int64 { return a.before(a.maxAge) }
+
+// before is evictBefore for another limit.
+func (a *ageClock) before(maxAge time.Duration) int64 {
+	if maxAge == 0 {
 		return 0
 	}
 	wall, mono := a.read()
@@ -46,5 +49,5 @@ func (a *ageClock) evictBefore() int64 {
 	case mono-a.since >= clockTrust:
 		a.offset, a.jumped = offset, false
 	}
-	return max(1, a.base.Add(mono+a.offset-a.maxAge).UnixMicro())
+	return max(1, a.base.Add(mono+a.offset-maxAge).UnixMicro())
 }

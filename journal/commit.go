@@ -35,11 +35,11 @@ type outcome struct {
 // committer applies changes to the file and keeps the ring inside its limit.
 // It is owned by the writer goroutine.
 type committer struct {
-	// immutable
-	store   *store
+	store *store    // immutable
+	ages  *ageClock // immutable
+
 	limit   int // pages that may be in use
 	reserve int // pages kept free for what a transaction needs beside its values
-	ages    *ageClock
 }
 
 // transactionPages is what a transaction writes beside its values: the paths
@@ -47,15 +47,25 @@ type committer struct {
 const transactionPages = 24
 
 func newCommitter(s *store, opt Options, ages *ageClock) (*committer, error) {
-	if err := s.countPages(); err != nil {
-		return nil, err
+	w := &committer{store: s, ages: ages}
+	return w, w.reset(opt)
+}
+
+// reset adapts to the file that the store has now, and to opt's limits.
+func (w *committer) reset(opt Options) error {
+	if err := w.store.countPages(); err != nil {
+		return err
 	}
-	pageSize := s.pageSize()
-	return &committer{
-		store: s, ages: ages,
-		limit:   (int(opt.MaxSize)-allocSize(opt.MaxSize))/pageSize - 1,
-		reserve: transactionPages + opt.sealBytes/pageSize/2,
-	}, nil
+	w.limit, w.reserve = ringPages(opt, w.store.pageSize())
+	w.ages.maxAge = opt.MaxAge
+	return nil
+}
+
+// ringPages returns how many pages of the file may be in use, and how many of
+// them are kept free for what a transaction needs beside its values.
+func ringPages(opt Options, pageSize int) (limit, reserve int) {
+	limit = (int(opt.MaxSize)-allocSize(opt.MaxSize))/pageSize - 1
+	return limit, transactionPages + opt.sealBytes/pageSize/2
 }
 
 // maxStored is the largest batch that the ring takes: a quarter of it, so
@@ -273,11 +283,13 @@ func promote(tx *bolt.Tx, h header) error {
 
 // evict removes oldest batches until room, a number of pages, is not negative
 // and none is past the age limit. It never takes the batch of c, and takes
-// only what is needed: every free page costs 8 bytes in each later commit.
+// only what is needed: every free page costs 8 bytes in each later commit. Of
+// what a lower limit leaves too much it takes some only: the list of what it
+// frees must find room in the same commit.
 func (w *committer) evict(tx *bolt.Tx, c *change, room, pageSize int) error {
 	before := w.ages.evictBefore()
 	var last uint64
-	for {
+	for freed, need := 0, max(evictAtOnce, 2*c.pages(pageSize)); freed < need; {
 		h, bucket, ok, err := oldest(tx)
 		if err != nil {
 			return err
@@ -291,6 +303,7 @@ func (w *committer) evict(tx *bolt.Tx, c *change, room, pageSize int) error {
 		}
 		last = h.last
 		room += pages(h.size(), pageSize)
+		freed += pages(h.size(), pageSize)
 	}
 	if last == 0 {
 		return nil
@@ -304,6 +317,10 @@ func (w *committer) evict(tx *bolt.Tx, c *change, room, pageSize int) error {
 	}
 	return pruneSessions(tx, last)
 }
+
+// evictAtOnce bounds the pages that one commit frees beside those it needs. =
+// 16 MiB of 4 KiB pages, whose list takes 32 KiB.
+const evictAtOnce = 4096
 
 func remove(tx *bolt.Tx, bucket []byte, h header) error {
 	b, err := appendOnly(tx, bucket)

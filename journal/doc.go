@@ -17,7 +17,8 @@
 //     that order, each once. What is missing for it is said: a Gap for what the
 //     ring evicted, Lost for live-only events, a JOURNAL DROPPED record for what
 //     an overload cost.
-//   - The file never exceeds Options.MaxSize. The oldest records give way.
+//   - The file never exceeds its MaxSize. The oldest records give way, and those
+//     past MaxAge go.
 //   - Memory is bounded whatever the subscribers do: a slow one reads the file.
 //   - A damaged file gives an error that says where, never fewer records in
 //     silence, and never a panic or a fault.
@@ -27,7 +28,9 @@
 // the ring gives away.
 //
 // A limit that is lowered makes the ring give away what is too much, but the
-// file keeps its size: its pages are used again, never given back.
+// file keeps its size, and the pages of what was evicted keep their bytes until
+// they are used again. Vacuum, of a stopped journal or while it records, makes
+// the file as small as its records allow and leaves nothing of others in it.
 //
 // The file itself is described in FORMAT.md. Journal is the writer's side, File
 // reads a file that nobody has open, and both are a Reader.

@@ -22,8 +22,11 @@ var (
 	// ErrNewerSchema means that a newer torjournal wrote the file.
 	ErrNewerSchema = migrations.ErrNewer
 
-	// ErrLimit means that Options.MaxSize is out of bounds.
-	ErrLimit = errors.New("journal: size limit out of bounds")
+	// ErrVacuuming is returned by Journal.Vacuum while another one is running.
+	ErrVacuuming = errors.New("journal: it is being vacuumed already")
+
+	// ErrLimit means that a limit is out of bounds.
+	ErrLimit = errors.New("journal: limit out of bounds")
 )
 
 // DamageError says that the file, or a batch that was read from it, is not

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -27,6 +28,10 @@ type Journal struct {
 	stop   chan struct{} // closed when Close begins
 	unseal context.CancelFunc
 	counts *counts
+
+	committer *committer             // owned by the writer goroutine
+	limits    atomic.Pointer[Limits] // changed by the writer goroutine
+	vacuuming sync.Mutex             // held while a vacuum runs
 
 	boundsMu sync.Mutex
 	bounds   Bounds // guarded by boundsMu; as Bounds found them last
@@ -78,6 +83,8 @@ func start(s *store, opt Options) (*Journal, error) {
 	j.q = newQueue(opt.queueBytes, opt.Now)
 	j.win = newWindow(opt.windowBytes, state.next)
 	j.sealer = &sealer{store: s, enc: blockEncoder, jobs: make(chan []header, 1), out: make(chan sealResult, 1), done: make(chan struct{})}
+	j.committer = com
+	j.limits.Store(&Limits{MaxSize: opt.MaxSize, MaxAge: opt.MaxAge})
 	commit := commitFunc(com.commit)
 	if opt.wrapCommit != nil {
 		commit = opt.wrapCommit(commit)
@@ -91,7 +98,7 @@ func start(s *store, opt Options) (*Journal, error) {
 		batchMax: opt.sealBytes, storedMax: maxStored(opt.MaxSize),
 		sealed: j.sealer.out, done: make(chan struct{}), counts: j.counts,
 		enc: tailEncoder, next: state.next, session: state.session,
-		tail: tail{sealAt: opt.sealBytes, sealAge: opt.MaxAge / 16},
+		tail: tail{sealAt: opt.sealBytes, sealAge: sealAge(opt.MaxAge)},
 	}
 	for _, h := range state.tail {
 		j.writer.tail.append(h)
@@ -222,6 +229,24 @@ func (j *Journal) do(ctx context.Context, o *op) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// inWriter runs f in the writer's goroutine, between two commits. If ctx ends
+// before f has begun, f does not run any more.
+func (j *Journal) inWriter(ctx context.Context, f func(*writer) error) error {
+	var begun atomic.Bool
+	o := &op{done: make(chan struct{}), run: func(w *writer) error {
+		if !begun.CompareAndSwap(false, true) {
+			return ctx.Err()
+		}
+		return f(w)
+	}}
+	err := j.do(ctx, o)
+	if ctx.Err() == nil || begun.CompareAndSwap(false, true) {
+		return err
+	}
+	<-o.done
+	return o.err
 }
 
 // Settled returns a channel that is closed once every event that had arrived

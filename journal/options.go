@@ -27,6 +27,8 @@ type Options struct {
 	windowBytes int           // default windowBytes
 	queueBytes  int           // default queueBytes
 	wrapCommit  func(commitFunc) commitFunc
+	freeSpace   func(dir string) (int64, error) // bytes that may be written there; default freeSpace
+	vacuumStep  func(step string)               // called before each step of a vacuum that others could see; default nothing
 }
 
 type commitFunc func(*change) (outcome, error)
@@ -70,8 +72,14 @@ func (o Options) withDefaults() (Options, error) {
 	if o.openFile == nil {
 		o.openFile = os.OpenFile
 	}
+	if o.freeSpace == nil {
+		o.freeSpace = freeSpace
+	}
+	if o.vacuumStep == nil {
+		o.vacuumStep = func(string) {}
+	}
 	if o.MaxSize < MinMaxSize || o.MaxSize > maxSizeLimit {
-		return o, fmt.Errorf("%w: %d bytes, at least %d and at most %d are possible", ErrLimit, o.MaxSize, MinMaxSize, int64(maxSizeLimit))
+		return o, limitError(o.MaxSize)
 	}
 	if o.MaxAge < 0 || o.CommitDelay < 0 {
 		return o, fmt.Errorf("journal: negative MaxAge or CommitDelay")

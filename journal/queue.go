@@ -54,9 +54,10 @@ func (it *item) sheddable() bool {
 
 // op is something that the writer does between events.
 type op struct {
-	source *event.Source // begin a session; nil: only answer (flush)
-	begun  time.Time     // of that session, where another log says it; zero: now
-	done   chan struct{} // closed when everything before it is published
+	source *event.Source       // begin a session; nil: none
+	begun  time.Time           // of that session, where another log says it; zero: now
+	run    func(*writer) error // do this in the writer's goroutine; nil: nothing
+	done   chan struct{}       // closed when everything before it is published
 
 	// owned by the writer until done is closed
 	session   uint64

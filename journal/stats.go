@@ -77,8 +77,9 @@ type Stats struct {
 // Stats reports what the journal holds and what it has done since Open. It
 // reads the file for the bounds; if that fails they are zero.
 func (j *Journal) Stats() Stats {
+	limits := j.Limits()
 	st := Stats{
-		Path: j.store.path, Size: j.store.fileSize(), MaxSize: j.opt.MaxSize, MaxAge: j.opt.MaxAge,
+		Path: j.store.path, Size: j.store.fileSize(), MaxSize: limits.MaxSize, MaxAge: limits.MaxAge,
 		Session: j.counts.session.Load(), Commits: j.counts.commits.Load(), WriteError: j.writer.writeError(),
 	}
 	st.Bounds, _ = j.Bounds(context.Background())

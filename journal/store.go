@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,10 +19,15 @@ import (
 // store is the open file: the one place that opens it, and the one place
 // (view and update) that reads and writes it.
 type store struct {
-	// immutable
-	path string
-	db   *bolt.DB
-	file *os.File // what db holds, so that its lock can be released whatever db does
+	path string // immutable
+
+	// swap is held for reading while db is read by anybody but the writer, and
+	// for writing while the writer puts another file in its place.
+	swap sync.RWMutex
+	db   *bolt.DB // guarded by swap
+	file *os.File // guarded by swap; what db holds, so that its lock can be released whatever db does
+
+	unsynced bool // owned by the writer; the folder may not know yet that the file has its name
 
 	broken atomic.Pointer[DamageError] // set by the first damage that a write met; nothing is written after it
 }
@@ -203,13 +209,32 @@ func (s *store) fence(f func() error) (err error) {
 // view runs f in a read transaction. f copies what it needs and returns soon:
 // a transaction that stays open pins the pages that the ring would use again.
 func (s *store) view(f func(*bolt.Tx) error) error {
+	s.swap.RLock()
+	defer s.swap.RUnlock()
 	return s.fence(func() error { return closedError(s.db.View(f)) })
 }
 
 // update runs f in the one read-write transaction. An error of the commit
 // itself is ambiguous: the transaction may be in the file.
 func (s *store) update(f func(*bolt.Tx) error) error {
+	if s.unsynced {
+		if err := syncFolder(filepath.Dir(s.path)); err != nil {
+			return errors.Join(errFolder, err)
+		}
+		s.unsynced = false
+	}
 	return s.write(func() error { return closedError(s.db.Update(f)) })
+}
+
+// takeOver makes the open file of other, which has our name by now, ours, and
+// gives the old one back. Nobody waits but for who reads the old one just now.
+func (s *store) takeOver(other *store) error {
+	s.swap.Lock()
+	old := store{path: s.path, db: s.db, file: s.file}
+	s.db, s.file = other.db, other.file
+	s.swap.Unlock()
+	other.db, other.file = nil, nil
+	return old.close()
 }
 
 // write runs f behind the fence. After damage was met nothing is written any
@@ -261,7 +286,13 @@ func (s *store) pagesInUse(tx *bolt.Tx) int {
 // transaction that was given up: after a commit it counts what that freed, too.
 func (s *store) pinnedPages() int { return s.db.Stats().PendingPageN }
 
+// setMaxSize moves the wall that bbolt does not let the file grow over. The
+// writer calls it.
+func (s *store) setMaxSize(n int64) { s.db.MaxSize, s.db.AllocSize = int(n), allocSize(n) }
+
 func (s *store) fileSize() int64 {
+	s.swap.RLock()
+	defer s.swap.RUnlock()
 	if info, err := s.file.Stat(); err == nil {
 		return info.Size()
 	}

@@ -10,13 +10,11 @@ import (
 // ones together, and a large one is a block as it is, because its bytes lie in
 // a bucket of their own that can be moved.
 type tail struct {
-	// immutable
+	// owned by the writer goroutine
 	sealAt  int           // bytes of records that make a block
 	sealAge time.Duration // the longest time a tail may span; 0: any
-
-	// owned by the writer goroutine
-	batches []header // in order
-	bytes   int      // of records in them
+	batches []header      // in order
+	bytes   int           // of records in them
 }
 
 // lagFactor is how many blocks the tail may hold before the sealer counts as

@@ -57,26 +57,26 @@ type writerEnv struct {
 
 type writer struct {
 	// immutable
-	env       writerEnv
-	q         *queue
-	log       *slog.Logger
-	batchMax  int           // bytes of wire that one turn takes
-	storedMax int           // bytes that one stored batch may have
-	delay     time.Duration // how long a commit waits for more events
-	sealed    chan sealResult
-	done      chan struct{} // closed when the goroutine has ended
-	counts    *counts
+	env      writerEnv
+	q        *queue
+	log      *slog.Logger
+	batchMax int           // bytes of wire that one turn takes
+	delay    time.Duration // how long a commit waits for more events
+	sealed   chan sealResult
+	done     chan struct{} // closed when the goroutine has ended
+	counts   *counts
 
 	// owned by the writer goroutine
-	enc     *encoder
-	next    uint64   // number of the next record
-	session *Session // current one; nil before the first
-	tail    tail
-	sealing bool   // the sealer works on batches at the tail's head
-	ready   *seal  // a finished block that the next commit puts in
-	items   []item // scratch
-	err     error  // what the goroutine ended with…
-	lost    int    // …and how many events it had taken and could not commit
+	enc       *encoder
+	next      uint64   // number of the next record
+	session   *Session // current one; nil before the first
+	tail      tail
+	storedMax int    // bytes that one stored batch may have
+	sealing   bool   // the sealer works on batches at the tail's head
+	ready     *seal  // a finished block that the next commit puts in
+	items     []item // scratch
+	err       error  // what the goroutine ended with…
+	lost      int    // …and how many events it had taken and could not commit
 
 	failure atomic.Pointer[string] // why commits fail now; nil when they succeed
 }
@@ -189,7 +189,7 @@ func (w *writer) turn(items []item, dropped map[event.Type]uint64) {
 	w.env.publish(b.recs, b.bits)
 }
 
-// turnOp answers a Flush or begins a session.
+// turnOp answers a Flush, begins a session, or does upkeep between commits.
 func (w *writer) turnOp(o *op, dropped map[event.Type]uint64) {
 	if dropped != nil {
 		w.turn(nil, dropped)
@@ -198,6 +198,9 @@ func (w *writer) turnOp(o *op, dropped map[event.Type]uint64) {
 		o.session, o.continued, w.err = w.beginSession(*o.source, o.begun)
 	}
 	o.err = w.err
+	if o.run != nil && w.err == nil {
+		o.err = o.run(w)
+	}
 	close(o.done)
 }
 

@@ -1,0 +1,216 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// A vacuum copies what the ring holds into a new file, which then takes the
+// journal's place: the file is as small as its records allow, and no byte of
+// what was evicted is left in it. It needs as much room again beside the
+// journal while it runs.
+//
+// On an open journal events go on being recorded meanwhile:
+//
+//	beside the writer   copy the blocks, oldest first, a few MiB in each read
+//	                    transaction; again, until the writer has made no more
+//	in the writer,      copy what is left: the tail, the sessions; wipe, sync,
+//	between commits     rename the new file, sync the folder, swap the files
+//
+// Blocks never change, so that only eviction can overtake the copy; what the
+// ring gives up meanwhile is taken out of the copy in the last step. Commits
+// wait for that step alone. Readers do not wait: they read the old file until
+// the swap and the new one after it, and both hold the same records under the
+// same numbers. The new file is locked before it gets its name, and the old
+// one until nobody uses it any more.
+//
+// The way that lost: to take the place while readers keep the old file open
+// for as long as they like. Its space would be free only when the slowest one
+// has ended.
+
+// Vacuumed is what a vacuum did.
+type Vacuumed struct {
+	Before, After int64  // bytes of the file
+	Evicted       uint64 // records that the ring gave up meanwhile
+	First, Last   uint64 // records that are left; First > Last: none
+}
+
+// Vacuum rewrites the journal at path, which nobody may have open. Limits
+// evict before: the zero value keeps everything. After an error, and after a
+// crash at any point, the journal is as it was, or is the new one.
+func Vacuum(ctx context.Context, path string, l Limits) (v Vacuumed, err error) {
+	opt, err := vacuumOptions(path, l)
+	if err != nil {
+		return v, err
+	}
+	return vacuumFile(ctx, path, opt, l)
+}
+
+// vacuumOptions opens a file of any size for a copy of any size.
+func vacuumOptions(path string, l Limits) (Options, error) {
+	if err := l.check(); err != nil {
+		return Options{}, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return Options{}, fmt.Errorf("journal: vacuum: %w", err)
+	}
+	size := min(max(l.MaxSize, info.Size()+info.Size()/8+4<<20), maxSizeLimit)
+	return Options{MaxSize: size, MaxAge: l.MaxAge}.withDefaults()
+}
+
+func vacuumFile(ctx context.Context, path string, opt Options, l Limits) (v Vacuumed, err error) {
+	s, err := openStore(path, opt, false)
+	if err != nil {
+		return v, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	v.Before = s.fileSize()
+	first, err := s.firstNumber()
+	if err != nil {
+		return v, err
+	}
+	c := newCopier(s, opt, l.MaxSize, newAgeClock(opt).evictBefore())
+	defer c.discard()
+	if err := c.copyAll(ctx, &v); err != nil {
+		return v, vacuumError(path, err)
+	}
+	v.Evicted = v.First - first
+	if err := c.dst.close(); err != nil {
+		return v, vacuumError(path, err)
+	}
+	opt.vacuumStep("rename")
+	if err := replaceBy(c.draft, path); err != nil {
+		return v, vacuumError(path, err)
+	}
+	c.draft = ""
+	opt.vacuumStep("close")
+	return v, nil
+}
+
+// copyAll copies everything there is, again with less if it does not fit.
+func (c *copier) copyAll(ctx context.Context, v *Vacuumed) error {
+	for {
+		err := c.begin()
+		for more := true; more && err == nil; {
+			if err = ctx.Err(); err == nil {
+				more, err = c.blocks()
+			}
+		}
+		if err == nil {
+			err = c.rest(v)
+		}
+		if err == nil {
+			return c.finish(v)
+		}
+		if !c.less(err) {
+			return err
+		}
+	}
+}
+
+// Vacuum rewrites the file while events go on being recorded and read. Limits
+// evict before, once: what Limits of the journal say goes on to hold. Their
+// zero value evicts nothing but what is past the journal's own limits. It
+// returns ErrVacuuming while another vacuum runs.
+func (j *Journal) Vacuum(ctx context.Context, l Limits) (v Vacuumed, err error) {
+	if err := l.check(); err != nil {
+		return v, err
+	}
+	if !j.vacuuming.TryLock() {
+		return v, ErrVacuuming
+	}
+	defer j.vacuuming.Unlock()
+	first, err := j.store.firstNumber()
+	if err != nil {
+		return v, err
+	}
+	c, err := j.beginVacuum(ctx, l)
+	if err == nil {
+		v.Before = j.store.fileSize()
+		err = j.vacuum(ctx, c, &v)
+		c.discard()
+	}
+	if err != nil {
+		return v, vacuumError(j.store.path, err)
+	}
+	v.Evicted = v.First - first
+	return v, nil
+}
+
+// beginVacuum evicts what is past the limits of the journal and says what the
+// copy shall hold.
+func (j *Journal) beginVacuum(ctx context.Context, l Limits) (c *copier, err error) {
+	err = j.inWriter(ctx, func(w *writer) error {
+		opt, ages := j.limited(), j.committer.ages
+		before, size := ages.evictBefore(), opt.MaxSize
+		if l.MaxAge != 0 {
+			before = max(before, ages.before(l.MaxAge))
+		}
+		if l.MaxSize != 0 {
+			size = min(size, l.MaxSize)
+		}
+		c = newCopier(j.store, opt, size, before)
+		return w.apply(&change{})
+	})
+	return c, err
+}
+
+func (j *Journal) vacuum(ctx context.Context, c *copier, v *Vacuumed) error {
+	for {
+		err := c.begin()
+		for more := true; more && err == nil; {
+			if err = ctx.Err(); err == nil {
+				more, err = c.blocks()
+			}
+		}
+		if err == nil {
+			err = j.inWriter(ctx, func(w *writer) error { return j.swapIn(w, c, v) })
+		}
+		if !c.less(err) {
+			return err
+		}
+	}
+}
+
+// swapIn is the last step of a vacuum, between two commits.
+func (j *Journal) swapIn(w *writer, c *copier, v *Vacuumed) error {
+	for more := true; more; {
+		var err error
+		if more, err = c.blocks(); err != nil {
+			return err
+		}
+	}
+	if err := c.rest(v); err != nil {
+		return err
+	}
+	if err := c.finish(v); err != nil {
+		return err
+	}
+	j.opt.vacuumStep("rename")
+	err := replaceBy(c.draft, j.store.path)
+	if err != nil && !errors.Is(err, errFolder) {
+		return err
+	}
+	// From here on the new file is the journal, whatever goes wrong.
+	c.draft, j.store.unsynced = "", err != nil
+	j.opt.vacuumStep("swap")
+	err = j.store.takeOver(c.dst)
+	if rerr := j.committer.reset(j.limited()); rerr != nil {
+		err = errors.Join(err, rerr)
+	}
+	w.tail.evicted(v.First - 1)
+	w.env.evicted(v.First - 1)
+	return err
+}
+
+func vacuumError(path string, err error) error {
+	var d *DamageError
+	if errors.As(err, &d) {
+		return at(path, err)
+	}
+	return fmt.Errorf("journal: vacuum %s: %w", filepath.Base(path), err)
+}
