@@ -20,8 +20,9 @@ const (
 	batchVersion = 1
 	headerSize   = 72
 
-	codecPlain = 0 // payload as it is: too small for zstd to help
-	codecZstd  = 1 // payload compressed by zstd
+	codecPlain   = 0 // payload as it is: too small for zstd to help
+	codecZstd    = 1 // payload compressed by zstd
+	codecColumns = 2 // payload of package columns
 )
 
 const (
@@ -94,7 +95,7 @@ func parseHeader(data []byte) (h header, err error) {
 		crc: binary.BigEndian.Uint32(data[68:]),
 	}
 	switch {
-	case h.codec > codecZstd:
+	case h.codec > codecColumns:
 		err = fmt.Errorf("codec %d is unknown", h.codec)
 	case h.raw > maxPayload || h.stored > maxPayload:
 		err = fmt.Errorf("claims a payload of %d bytes, more than %d", max(h.raw, h.stored), maxPayload)
@@ -141,9 +142,8 @@ func newEncoder(level zstd.EncoderLevel) (*encoder, error) {
 // encode returns the envelope of the numbered ones among recs, which must be
 // of one session and contiguous, and its header. The bytes are the caller's.
 func (e *encoder) encode(recs []Record) (header, []byte) {
-	h := header{}
-	e.payload = appendRecords(e.payload[:0], recs, &h)
-	h.raw = uint32(len(e.payload))
+	h := headerOf(recs)
+	e.payload = appendRecords(e.payload[:0], recs)
 	stored := e.payload
 	if len(e.payload) >= plainBelow {
 		e.packed = e.zw.EncodeAll(e.payload, e.packed[:0])
@@ -173,9 +173,9 @@ func (e *encoder) shrink() {
 // follows. Other values are the bit of the type in event masks.
 const namedType = 0xff
 
-// appendRecords appends the numbered ones among recs and fills what h says of
-// them.
-func appendRecords(dst []byte, recs []Record, h *header) []byte {
+// headerOf returns a header that says of the numbered ones among recs all but
+// codec and checksum: raw is the length that appendRecords gives them.
+func headerOf(recs []Record) (h header) {
 	var prev int64
 	for i := range recs {
 		r := &recs[i]
@@ -189,7 +189,29 @@ func appendRecords(dst []byte, recs []Record, h *header) []byte {
 		h.last, h.minTime, h.maxTime = r.Seq, min(h.minTime, us), max(h.maxTime, us)
 		mask := r.Type.Mask()
 		h.mask |= mask
-		if bit := bits.TrailingZeros64(mask); bit != otherBit {
+		size := 1 + uvarintLen(uint64(us-prev)<<1^uint64((us-prev)>>63)) + uvarintLen(uint64(len(r.Wire))) + len(r.Wire)
+		if mask == 1<<otherBit {
+			size += uvarintLen(uint64(len(r.Type))) + len(r.Type)
+		}
+		h.raw += uint32(size)
+		prev = us
+	}
+	return h
+}
+
+// uvarintLen returns how many bytes binary.AppendUvarint appends.
+func uvarintLen(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
+
+// appendRecords appends the numbered ones among recs.
+func appendRecords(dst []byte, recs []Record) []byte {
+	var prev int64
+	for i := range recs {
+		r := &recs[i]
+		if r.Seq == 0 {
+			continue
+		}
+		us := r.Time.UnixMicro()
+		if bit := bits.TrailingZeros64(r.Type.Mask()); bit != otherBit {
 			dst = append(dst, byte(bit))
 		} else {
 			dst = append(dst, namedType)
@@ -211,6 +233,9 @@ const otherBit = 63
 // given types; empty means all. Their Wire are parts of one buffer that
 // belongs to them. stored is what splitEnvelope returned.
 func decodeBatch(h header, stored []byte, types event.Set) ([]Record, error) {
+	if h.codec == codecColumns {
+		return decodeColumns(h, stored, types)
+	}
 	payload, err := unpack(h, stored)
 	if err != nil {
 		return nil, err
@@ -263,7 +288,7 @@ func decodeRecords(h header, payload []byte, types event.Set) ([]Record, error) 
 			return nil, fmt.Errorf("record %d of %d does not parse", i+1, n)
 		}
 		if types.Empty() || types.Has(typ) {
-			recs = append(recs, Record{Seq: h.first + i, Session: h.session, Time: time.UnixMicro(us).UTC(), Type: typ, Wire: wire})
+			recs = append(recs, Record{Seq: h.first + i, Session: h.session, Time: arrival(us), Type: typ, Wire: wire})
 		}
 	}
 	if len(p.rest) != 0 {
@@ -271,6 +296,9 @@ func decodeRecords(h header, payload []byte, types event.Set) ([]Record, error) 
 	}
 	return recs, nil
 }
+
+// arrival returns the time of an arrival in the file.
+func arrival(us int64) time.Time { return time.UnixMicro(us).UTC() }
 
 var typeNames = event.Types()
 

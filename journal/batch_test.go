@@ -152,6 +152,12 @@ func FuzzDecode(f *testing.F) {
 	}
 	h, data := e.encode(testRecords())
 	f.Add(data[:headerSize])
+	p, err := newPacker()
+	if err != nil {
+		f.Fatal(err)
+	}
+	_, data = p.encode(manyRecords(500))
+	f.Add(data)
 	f.Add(appendEnvelope(nil, &h, []byte("not zstd")))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		h, err := parseHeader(data)
@@ -175,8 +181,10 @@ func FuzzDecode(f *testing.F) {
 		if uint64(len(recs)) != h.count() {
 			t.Fatalf("%d records, the header says %d", len(recs), h.count())
 		}
-		again, payload := header{}, []byte(nil)
-		payload = appendRecords(payload, recs, &again)
+		if h.codec == codecColumns {
+			return
+		}
+		payload := appendRecords(nil, recs)
 		more, err := decodeRecords(h, payload, event.Set{})
 		if err != nil || len(more) != len(recs) {
 			t.Fatalf("encoded again: %d records, %v", len(more), err)

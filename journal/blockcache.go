@@ -6,10 +6,10 @@ import (
 )
 
 // cachedBlocks is how many decoded blocks are kept for cursors that read from
-// the file, shared by all of them. = 8 × (1 MiB of records before compression
-// and 80 bytes for each) = about 11 MiB. Beyond that a cursor's block is
+// the file, shared by all of them. = 3 × (4 MiB of records before compression
+// and 88 bytes for each) = about 18 MiB. Beyond that a cursor's block is
 // decoded again, so that thousands of slow cursors cost time and no memory.
-const cachedBlocks = 8
+const cachedBlocks = 3
 
 // decoded is a run of records in memory, shared and never changed.
 type decoded struct {

@@ -76,7 +76,7 @@ func start(s *store, opt Options) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	blockEncoder, err := newEncoder(zstd.SpeedBetterCompression)
+	blockEncoder, err := newPacker()
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func start(s *store, opt Options) (*Journal, error) {
 			seal: func(b []header) { j.sealer.jobs <- b },
 		},
 		q: j.q, log: opt.Logger, delay: opt.CommitDelay,
-		batchMax: opt.sealBytes, storedMax: maxStored(opt.MaxSize),
+		batchMax: min(opt.sealBytes, turnBytes), storedMax: maxStored(opt.MaxSize),
 		sealed: j.sealer.out, done: make(chan struct{}), counts: j.counts,
 		enc: tailEncoder, next: state.next, session: state.session,
 		tail: tail{sealAt: opt.sealBytes, sealAge: sealAge(opt.MaxAge)},

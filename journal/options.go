@@ -94,12 +94,15 @@ func setDefault[T comparable](p *T, v T) {
 	}
 }
 
-// sealTarget is how many bytes of records, before compression, make a block
-// and bound one commit. Larger ones compress better and cost less each; a
+// sealTarget is how many bytes of records, before compression, make a block.
+// Larger ones compress better, but whoever reads one record decodes a block; a
 // small ring needs small ones, because it evicts whole blocks.
 func sealTarget(maxSize int64) int {
-	return int(min(1<<20, max(16<<10, maxSize/32)))
+	return int(min(4<<20, max(16<<10, maxSize/32)))
 }
+
+// turnBytes bounds the records of one commit. = a quarter of a block.
+const turnBytes = 1 << 20
 
 // boltOptions is the table of bbolt's options and their reasons. The caller
 // adds OpenFile, which takes the lock and so stands for Timeout, and sets

@@ -14,7 +14,7 @@ import (
 type sealer struct {
 	// immutable
 	store *store
-	enc   *encoder        // owned by the sealer's goroutine
+	enc   *packer         // owned by the sealer's goroutine
 	jobs  chan []header   // capacity 1; sent to by the writer, which has one job at work at most
 	out   chan sealResult // capacity 1; received from by the writer
 	done  chan struct{}   // closed when the goroutine has ended

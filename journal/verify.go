@@ -146,8 +146,7 @@ func (v *verifier) batch(bucket string, h header, data []byte) {
 
 // agrees compares what the header says with what the records say.
 func agrees(h header, recs []Record) error {
-	var got header
-	_ = appendRecords(nil, recs, &got)
+	got := headerOf(recs)
 	if got.first != h.first || got.last != h.last || got.session != h.session ||
 		got.minTime != h.minTime || got.maxTime != h.maxTime {
 		return fmt.Errorf("its header does not say what its records are")

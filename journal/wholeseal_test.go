@@ -39,7 +39,11 @@ func TestSealOfTheWholeTailWithTheNextBatch(t *testing.T) {
 		}
 		heads = append(heads, b.hdr)
 	}
-	s, err := (&sealer{store: j.store, enc: enc}).seal(heads)
+	blocks, err := newPacker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := (&sealer{store: j.store, enc: blocks}).seal(heads)
 	if err != nil {
 		t.Fatal(err)
 	}

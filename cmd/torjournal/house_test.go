@@ -36,7 +36,10 @@ var edges = map[string]map[string]string{
 	"journal": {
 		"tor/event":  "a record is an event with a number and a time",
 		"migrations": "brings the file to the schema it reads",
+
+		"journal/internal/columns": "codes the records of sealed blocks",
 	},
+	"journal/internal/columns": {},
 	"journal/journaltest": {
 		"journal":   "builds journals in any state",
 		"tor/event": "fills them",
@@ -84,7 +87,7 @@ var edges = map[string]map[string]string{
 // that is not listed may be imported by nobody.
 var owners = map[string][]string{
 	"go.etcd.io/bbolt":              {"journal", "journal/journaltest", "migrations"},
-	"github.com/klauspost/compress": {"journal", "tor/logfile"}, // logs are packed with zstd too
+	"github.com/klauspost/compress": {"journal", "journal/internal/columns", "tor/logfile"}, // logs are packed with zstd too
 	"github.com/ulikunitz/xz":       {"tor/logfile"},
 	"github.com/urfave/cli/v2":      {"cmd/torjournal"},
 	"github.com/lmittmann/tint":     {"cmd/torjournal"},

@@ -1,0 +1,165 @@
+package columns
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// odd are records that look like events and are not quite: each must come
+// back byte for byte.
+var odd = []string{
+	"",
+	"650",
+	"650 ",
+	"650 \r\n",
+	"650  \r\n",
+	"650 BW\r\n",
+	"650 BW 1 2",
+	"650 BW 1 2\n",
+	"650 BW 1 2\r\nmore",
+	"650 BW 1  2 \r\n",
+	"650 BW 01 -0\r\n",
+	"650 BW -1 +2\r\n",
+	"650 BW 999999999999999999 1000000000000000000\r\n",
+	"650 BW 99999999999999999999 -9223372036854775808\r\n",
+	"650 BW 1.5 .5\r\n",
+	"650 BW 1. 0.50\r\n",
+	"650 BW -0.50 -0.00\r\n",
+	"650+BW\r\n",
+	"650+BW 1\r\ndata\r\n.\r\n650 OK\r\n",
+	"650+BW 1\r\n",
+	"650-BW=1\r\n650 OK\r\n",
+	"650*BW 1 2\r\n",
+	"250 OK\r\n",
+	"650 CIRC x BUILT\r\n",
+	"650 CIRC\r\n",
+	"650 CIRC 7\r\n",
+	"650 CIRC 07 BUILT $A,$B\r\n",
+	"650 CIRC -7 BUILT $A,,$B,\r\n",
+	"650 CIRC 7 BUILT $A,$B TIME_CREATED=2026-11-23T08:45:46.724619\r\n",
+	"650 CIRC 7 BUILT ,$A TIME_CREATED=2026-02-30T08:45:46.724619\r\n",
+	"650 CIRC 7 BUILT $B TIME_CREATED=2026-11-23T08:45:46\r\n",
+	"650 CIRC 7 BUILT $B TIME_CREATED=0000-01-01T00:00:00.000000\r\n",
+	"650 CIRC 7 BUILT $B TIME_CREATED=9999-12-31T23:59:59.999999\r\n",
+	"650 CIRC 7 BUILT  TIME_CREATED=\r\n",
+	"650 CIRC 7 BUILT " + strings.Repeat("$A,", 2000) + "\r\n",
+	"650 CIRC_BW READ=1 ID=9\r\n",
+	"650 CIRC_BW READ=1 ID=9 ID=10\r\n",
+	"650 CIRC_BW READ=1 ID=\"9\"\r\n",
+	"650 NOTICE a\tb \x00 \xff 12 $x \"q = r\"\r\n",
+	"650 NOTICE a\nb\r\n",
+	"650 NOTICE \r \r\n",
+	"650 NOTICE " + strings.Repeat("w ", 200) + "\r\n",
+	"650 NOTICE " + strings.Repeat("7 ", 200) + "\r\n",
+	"650 NEWTYPE K=V " + strings.Repeat("x", 5000) + "\r\n",
+	"650 NEWTYPE A=1 B=2 C=3 D=4 E=5 F=6 G=7 H=8 I=9 J=1 K=2 L=3 M=4 N=5 O=6 P=7 Q=8 R=9 S=1 T=2 U=3 V=4 W=5 X=6 Y=7 Z=8 AA=9 AB=1 AC=2 AD=3 AE=4 AF=5\r\n",
+}
+
+func TestOddRecordsComeBack(t *testing.T) {
+	e, z := newPair(t)
+	var rows []Row
+	for round := range 3 {
+		for i, s := range odd {
+			rows = append(rows, row(int64(round*1000-i*i), s))
+		}
+	}
+	checkSame(t, z, encode(t, e, rows), rows, nil)
+	for i, r := range rows[:len(odd)] {
+		one := []Row{r}
+		checkSame(t, z, encode(t, e, one), one, nil)
+		two := []Row{rows[(i+1)%len(odd)], r}
+		checkSame(t, z, encode(t, e, two), two, nil)
+	}
+}
+
+func TestEmptyBlock(t *testing.T) {
+	e, z := newPair(t)
+	checkSame(t, z, encode(t, e, nil), nil, nil)
+}
+
+func TestTypesApart(t *testing.T) {
+	e, z := newPair(t)
+	rows := life(3000)
+	data := encode(t, e, rows)
+	checkSame(t, z, data, rows, nil)
+	for _, types := range []string{"BW", "CIRC", "CIRC_BW NOTICE", "STREAM BW", "NONE"} {
+		want := strings.Fields(types)
+		checkSame(t, z, data, rows, func(typ string) bool { return slices.Contains(want, typ) })
+	}
+}
+
+// A block must not depend on the ones that its encoder made before.
+func TestBlocksStandAlone(t *testing.T) {
+	e, z := newPair(t)
+	rows := life(2000)
+	first := encode(t, e, rows[:700])
+	encode(t, e, rows[700:])
+	e.Append(row(0, "650 BW 1 2\r\n"))
+	for range maxTemplates + 1 {
+		e.Append(row(0, fmt.Sprintf("650 BW K%d=1\r\n", e.rows)))
+	}
+	if _, err := e.Finish(nil); !errors.Is(err, ErrUnfit) {
+		t.Fatalf("more forms than a block takes: %v", err)
+	}
+	again := encode(t, e, rows[:700])
+	if string(first) != string(again) {
+		t.Fatal("the same records gave another block")
+	}
+	fresh, _ := newPair(t)
+	if string(encode(t, fresh, rows[:700])) != string(first) {
+		t.Fatal("a new encoder gave another block")
+	}
+	checkSame(t, z, first, rows[:700], nil)
+}
+
+// The point of it all: far smaller than the text, and repeated words free.
+func TestSmall(t *testing.T) {
+	e, _ := newPair(t)
+	rows := life(8000)
+	size := len(encode(t, e, rows))
+	if per := float64(size) / float64(len(rows)); per > 10 {
+		t.Errorf("%.1f bytes an event of %d, expected less than 10", per, wireBytes(rows)/len(rows))
+	}
+}
+
+func TestManyTypes(t *testing.T) {
+	e, z := newPair(t)
+	var rows []Row
+	for i := range maxGroups {
+		rows = append(rows, row(0, fmt.Sprintf("650 T%d 1\r\n", i)))
+	}
+	checkSame(t, z, encode(t, e, rows), rows, nil)
+	for _, r := range append(rows, row(0, "650 ONEMORE 1\r\n")) {
+		e.Append(r)
+	}
+	if _, err := e.Finish(nil); !errors.Is(err, ErrUnfit) {
+		t.Fatalf("more types than a block takes: %v", err)
+	}
+}
+
+// Whatever is cut off or added is an error and never another block.
+func TestCutBlocks(t *testing.T) {
+	e, z := newPair(t)
+	rows := life(300)
+	data := encode(t, e, rows)
+	none := func(int, Row) {}
+	for n := range data {
+		if Decode(z, data[:n], len(rows), wireBytes(rows), nil, none) == nil {
+			t.Fatalf("the first %d of %d bytes decode", n, len(data))
+		}
+	}
+	if Decode(z, append(slices.Clone(data), 0), len(rows), wireBytes(rows), nil, none) == nil {
+		t.Error("a byte more decodes")
+	}
+	for _, n := range []int{len(rows) - 1, len(rows) + 1} {
+		if Decode(z, data, n, wireBytes(rows), nil, none) == nil {
+			t.Errorf("%d records are found to be %d", len(rows), n)
+		}
+	}
+	if Decode(z, data, len(rows), wireBytes(rows)-1, nil, none) == nil {
+		t.Error("the limit of bytes does not hold")
+	}
+}

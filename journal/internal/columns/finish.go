@@ -1,0 +1,128 @@
+package columns
+
+import "encoding/binary"
+
+// Finish appends the block to dst, and begins the next one.
+func (e *Encoder) Finish(dst []byte) ([]byte, error) {
+	defer e.reset()
+	if e.unfit {
+		return dst, ErrUnfit
+	}
+	dst = append(dst, version)
+	dst = e.section(dst, "order", e.order)
+	dst = e.section(dst, "times", e.times)
+	dst = e.section(dst, "hops", e.hops.text)
+	dst = binary.AppendUvarint(dst, uint64(len(e.groups)))
+	for _, g := range e.groups {
+		from := len(dst)
+		dst = e.finishGroup(dst, g)
+		n := len(dst) - from
+		dst = binary.AppendUvarint(dst, uint64(n))
+		size := len(dst) - from - n
+		var head [binary.MaxVarintLen64]byte
+		copy(head[:], dst[len(dst)-size:])
+		copy(dst[from+size:], dst[from:from+n])
+		copy(dst[from:], head[:size])
+	}
+	return dst, nil
+}
+
+func (e *Encoder) section(dst []byte, what string, data []byte) []byte {
+	n := len(dst)
+	dst = e.out.append(dst, data)
+	if e.trace != nil {
+		e.trace(what, len(data), len(dst)-n)
+	}
+	return dst
+}
+
+// finishGroup appends a group: a section that describes it and holds what is
+// small, then the sections of what is large, in the order described.
+func (e *Encoder) finishGroup(dst []byte, g *group) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(g.types)))
+	for _, typ := range g.types {
+		dst = appendText(dst, typ)
+	}
+	var large [][]byte
+	var names []string
+	var small []byte
+	add := func(meta []byte, name string, data []byte) []byte {
+		if len(data) >= ownSection {
+			large, names = append(large, data), append(names, g.name+"."+name)
+			return binary.AppendUvarint(meta, 0)
+		}
+		small = append(small, data...)
+		if e.trace != nil {
+			e.trace(g.name+"."+name+" (small)", len(data), 0)
+		}
+		return binary.AppendUvarint(meta, uint64(len(data))+1)
+	}
+	meta := binary.AppendUvarint(nil, uint64(len(g.templates)))
+	for _, t := range g.templates {
+		meta = t.append(meta)
+	}
+	meta = binary.AppendUvarint(meta, uint64(len(g.shapes)))
+	for _, s := range g.shapes {
+		meta = binary.AppendUvarint(meta, uint64(s.tmpl))
+		meta = binary.AppendUvarint(meta, s.ops)
+	}
+	keyed := byte(0)
+	if g.key != "" {
+		keyed = 1
+	}
+	meta = append(meta, keyed)
+	meta = binary.AppendUvarint(meta, uint64(len(g.cols)))
+	meta = add(meta, "shapes", g.codes)
+	meta = add(meta, "keys", g.keyCodes)
+	meta = add(meta, "escapes", g.escapes.codes)
+	meta = add(meta, "escapes text", g.escapes.text)
+	for _, c := range g.cols {
+		meta = append(meta, byte(c.kind))
+		switch c.kind {
+		case kindNumber, kindTime:
+			h, data := c.packNumbers(nil)
+			flags := byte(h.base)
+			if h.signed {
+				flags |= 0x80
+			}
+			meta = append(meta, c.frac, flags)
+			meta = binary.AppendUvarint(meta, h.div)
+			meta = add(meta, c.name, data)
+		case kindPath:
+			meta = add(meta, c.name, c.codes)
+			meta = add(meta, c.name+" hops", c.hops)
+		default:
+			meta = add(meta, c.name, c.codes)
+			meta = add(meta, c.name+" text", c.text)
+		}
+	}
+	dst = e.section(dst, g.name+" meta", meta)
+	dst = e.section(dst, g.name+" small", small)
+	for i, data := range large {
+		dst = e.section(dst, names[i], data)
+	}
+	return dst
+}
+
+func (t *template) append(dst []byte) []byte {
+	dst = appendText(dst, t.typ)
+	dst = append(dst, byte(t.frame))
+	dst = binary.AppendUvarint(dst, uint64(t.key+1))
+	dst = binary.AppendUvarint(dst, uint64(len(t.tokens)))
+	for _, tok := range t.tokens {
+		dst = append(dst, byte(tok.kind))
+		if tok.kind == tokenLiteral || tok.kind == tokenKeyword {
+			dst = appendText(dst, tok.text)
+		}
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(t.cells)))
+	for _, col := range t.cells {
+		dst = binary.AppendUvarint(dst, uint64(col))
+	}
+	return dst
+}
+
+func appendText(dst []byte, s string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(s)))
+	return append(dst, s...)
+}

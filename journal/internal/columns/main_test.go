@@ -1,0 +1,128 @@
+package columns
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+func newPair(tb testing.TB) (*Encoder, *zstd.Decoder) {
+	tb.Helper()
+	e, err := NewEncoder(zstd.SpeedBetterCompression)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	z, err := zstd.NewReader(nil, zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxStream))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(z.Close)
+	return e, z
+}
+
+func encode(tb testing.TB, e *Encoder, rows []Row) []byte {
+	tb.Helper()
+	for _, r := range rows {
+		e.Append(r)
+	}
+	out, err := e.Finish(nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return out
+}
+
+func wireBytes(rows []Row) (n int) {
+	for _, r := range rows {
+		n += len(r.Wire)
+	}
+	return n
+}
+
+// checkSame decodes data and compares it with those of rows that are wanted.
+func checkSame(tb testing.TB, z *zstd.Decoder, data []byte, rows []Row, want func(string) bool) {
+	tb.Helper()
+	var places []int
+	for i, r := range rows {
+		if want == nil || want(r.Type) {
+			places = append(places, i)
+		}
+	}
+	err := Decode(z, data, len(rows), wireBytes(rows), want, func(i int, r Row) {
+		if len(places) == 0 || i != places[0] {
+			tb.Fatalf("record %d came, expected those at %v", i, places)
+		}
+		if r.Type != rows[i].Type || r.Time != rows[i].Time || !bytes.Equal(r.Wire, rows[i].Wire) {
+			tb.Fatalf("record %d is\n%s %d %q, not\n%s %d %q", i, r.Type, r.Time, r.Wire, rows[i].Type, rows[i].Time, rows[i].Wire)
+		}
+		places = places[1:]
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if len(places) > 0 {
+		tb.Fatalf("records %v did not come", places)
+	}
+}
+
+// row makes a record of a line.
+func row(us int64, wire string) Row {
+	typ := wire
+	if len(typ) > 4 {
+		typ = typ[4:]
+	}
+	for i, c := range typ {
+		if c == ' ' || c == '\r' {
+			typ = typ[:i]
+			break
+		}
+	}
+	return Row{Type: typ, Time: us, Wire: []byte(wire)}
+}
+
+const start = 1795423546724619 // µs; 2026-11-23T08:45:46.724619
+
+// life returns the events of circuits and streams as a busy client has them:
+// circuits of three hops that are built, carry streams and are counted.
+func life(n int) []Row {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	us := int64(start)
+	var rows []Row
+	var c clock
+	add := func(format string, args ...any) {
+		us += rnd.Int64N(900)
+		rows = append(rows, row(us, fmt.Sprintf(format, args...)))
+	}
+	hop := func() string {
+		i := rnd.IntN(200)
+		return fmt.Sprintf("$%08X%08X%08X%08X%08X~relay%d", i*7919, i*104729, i*1299709, i*15485863, i*32452843, i)
+	}
+	for id := 1; len(rows) < n; id++ {
+		us += 700_000
+		made := c.append(nil, us-rnd.Int64N(300))
+		flags := "BUILD_FLAGS=NEED_CAPACITY,NEED_UPTIME PURPOSE=GENERAL TIME_CREATED=" + string(made)
+		add("650 CIRC %d LAUNCHED %s\r\n", id, flags)
+		path := hop()
+		for range 2 {
+			add("650 CIRC %d EXTENDED %s %s\r\n", id, path, flags)
+			path += "," + hop()
+		}
+		add("650 CIRC %d EXTENDED %s %s\r\n", id, path, flags)
+		add("650 CIRC %d BUILT %s %s\r\n", id, path, flags)
+		add("650 STREAM %d NEW 0 host%d.example:443 SOURCE_ADDR=127.0.0.1:%d PURPOSE=USER\r\n", id*3, rnd.IntN(40), 40000+rnd.IntN(9999))
+		add("650 STREAM %d SENTCONNECT %d host.example:443\r\n", id*3, id)
+		add("650 BW %d %d\r\n", rnd.IntN(90000), rnd.IntN(9000))
+		for i := max(1, id-3); i <= id; i++ {
+			cells := rnd.IntN(300)
+			add("650 CIRC_BW ID=%d READ=%d WRITTEN=%d TIME=%s DELIVERED_READ=%d OVERHEAD_READ=%d\r\n", i, cells*509, 509, c.append(nil, us-40), cells*400, cells*98)
+		}
+		if id%7 == 0 {
+			add("650 NOTICE Tried for %d seconds to get a connection to [scrubbed]:443. Giving up.\r\n", 100+rnd.IntN(30))
+		}
+		add("650 CIRC %d CLOSED %s %s REASON=FINISHED\r\n", id, path, flags)
+	}
+	return rows[:n]
+}

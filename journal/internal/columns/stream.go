@@ -1,0 +1,132 @@
+package columns
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// A section is one run of bytes, compressed for itself where that saves some:
+//
+//	uvarint   length as stored, times two, plus 1 if it is compressed by zstd
+//	uvarint   length before compression, if it is compressed
+//	…         the bytes
+//
+// Bytes of one kind have a section of their own when they are many, so that
+// the entropy stage sees nothing else. Small ones share one.
+
+// ownSection is the size from which a column's bytes are a section of their
+// own: below it zstd's frame and tables cost more than the company of others.
+const ownSection = 256
+
+// tooSmall is the size below which zstd never saves.
+const tooSmall = 24
+
+type sectionWriter struct {
+	zw     *zstd.Encoder
+	packed []byte // scratch
+	plain  bool   // tests only: nothing is compressed, so that damage reaches what is inside
+}
+
+func (w *sectionWriter) append(dst, data []byte) []byte {
+	if len(data) >= tooSmall && !w.plain {
+		w.packed = w.zw.EncodeAll(data, w.packed[:0])
+		if len(w.packed)+2 < len(data) {
+			dst = binary.AppendUvarint(dst, uint64(len(w.packed))<<1|1)
+			dst = binary.AppendUvarint(dst, uint64(len(data)))
+			return append(dst, w.packed...)
+		}
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(data))<<1)
+	return append(dst, data...)
+}
+
+// bytesReader reads what the encoder appended. bad stays set once something
+// does not parse; everything read after that is empty.
+type bytesReader struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *bytesReader) uvarint() uint64 {
+	if len(r.rest) > 0 && r.rest[0] < 0x80 {
+		v := uint64(r.rest[0])
+		r.rest = r.rest[1:]
+		return v
+	}
+	v, n := binary.Uvarint(r.rest)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *bytesReader) varint() int64 {
+	u := r.uvarint()
+	return int64(u>>1) ^ -int64(u&1)
+}
+
+// count reads a number that may be limit at most.
+func (r *bytesReader) count(limit int) int {
+	v := r.uvarint()
+	if v > uint64(limit) {
+		r.fail()
+		return 0
+	}
+	return int(v)
+}
+
+func (r *bytesReader) byte() byte {
+	if len(r.rest) == 0 {
+		r.fail()
+		return 0
+	}
+	b := r.rest[0]
+	r.rest = r.rest[1:]
+	return b
+}
+
+func (r *bytesReader) take(n int) []byte {
+	if n < 0 || n > len(r.rest) {
+		r.fail()
+		return nil
+	}
+	b := r.rest[:n:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+func (r *bytesReader) text() string { return string(r.take(r.count(len(r.rest)))) }
+
+func (r *bytesReader) fail() { r.bad, r.rest = true, nil }
+
+// section reads one section and unpacks it.
+func (r *bytesReader) section(z *zstd.Decoder) ([]byte, error) {
+	head := r.uvarint()
+	if head>>1 > maxStream {
+		r.fail()
+	}
+	n, packed := int(head>>1), head&1 != 0
+	raw := 0
+	if packed {
+		raw = r.count(maxStream)
+	}
+	data := r.take(n)
+	if r.bad {
+		return nil, fmt.Errorf("columns: a section is cut short")
+	}
+	if !packed {
+		return data, nil
+	}
+	out, err := z.DecodeAll(data, make([]byte, 0, raw))
+	if err != nil {
+		return nil, fmt.Errorf("columns: %w", err)
+	}
+	if len(out) != raw {
+		return nil, fmt.Errorf("columns: a section unpacks to %d bytes, not %d", len(out), raw)
+	}
+	return out, nil
+}
