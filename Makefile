@@ -1,14 +1,14 @@
 # Every target says in one line what it is for; `make` shows them.
 GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-DEBIAN   := tor python3-stem curl procps gcc libc6-dev
+DEBIAN   := tor python3-stem curl procps zstd gcc libc6-dev
 FUZZTIME ?= 10s
 BENCH    ?= .
 
-.PHONY: help build test short demo lint bench fuzz tools clean
+.PHONY: help build test short demo lint bench microbench fuzz tools clean
 
 help: ## show what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/torjournal
 	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/torjournal ./cmd/torjournal
@@ -25,9 +25,13 @@ demo: tools build ## watch it work: a private Tor network, recorded, broken and 
 lint: ## gofmt, go vet, staticcheck
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt -w these files:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
+	cd testdata/bench && $(GO) vet .
 	$(GO) tool staticcheck ./...
 
-bench: ## measure parsing, formatting, commits and delivery (BENCH=regexp selects)
+bench: tools build ## measure speed and size beside the peers (BENCH=regexp, QUICK=1, CORPUS=folder)
+	cd testdata/bench && $(GO) run . -run '$(BENCH)' $(if $(QUICK),-quick) $(if $(CORPUS),-corpus '$(abspath $(CORPUS))')
+
+microbench: ## run the benchmarks of each package (BENCH=regexp)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 fuzz: ## run every fuzz target for FUZZTIME (default 10s) each

@@ -31,6 +31,15 @@ var corpusFile = flag.String("corpus", filepath.Join("..", "testdata", "corpus",
 // corpus returns the events of the corpus.
 func corpus(b *testing.B) (evs []event.Event) {
 	b.Helper()
+	for _, r := range corpusRecords(b) {
+		evs = append(evs, event.NewRaw(r.Wire))
+	}
+	return evs
+}
+
+// corpusRecords returns the corpus as a journal would number it.
+func corpusRecords(b *testing.B) (recs []Record) {
+	b.Helper()
 	f, err := os.Open(*corpusFile)
 	if err != nil {
 		b.Fatal(err)
@@ -48,16 +57,20 @@ func corpus(b *testing.B) (evs []event.Event) {
 	sc := bufio.NewScanner(rd)
 	sc.Buffer(nil, 16<<20)
 	for sc.Scan() {
-		var line struct{ Raw string }
+		var line struct {
+			T   time.Time
+			Raw string
+		}
 		if err := json.Unmarshal(sc.Bytes(), &line); err != nil {
 			b.Fatal(err)
 		}
-		evs = append(evs, event.NewRaw([]byte(line.Raw)))
+		wire := []byte(line.Raw)
+		recs = append(recs, Record{Seq: uint64(len(recs) + 1), Session: 1, Time: line.T, Type: event.TypeOf(wire), Wire: wire})
 	}
-	if sc.Err() != nil || len(evs) == 0 {
-		b.Fatalf("%s: %d events, %v", *corpusFile, len(evs), sc.Err())
+	if sc.Err() != nil || len(recs) == 0 {
+		b.Fatalf("%s: %d events, %v", *corpusFile, len(recs), sc.Err())
 	}
-	return evs
+	return recs
 }
 
 func benchJournal(b *testing.B, opt Options) *Journal {
@@ -338,6 +351,31 @@ func BenchmarkEncode(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkSeal: what making a sealed block costs and yields, over the blocks
+// that the corpus fills. `make bench` reports it.
+func BenchmarkSeal(b *testing.B) {
+	recs := corpusRecords(b)
+	enc, err := newEncoder(zstd.SpeedBetterCompression)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var size int
+	for b.Loop() {
+		size = 0
+		for rest := recs; len(rest) > 0; {
+			n, raw := 0, 0
+			for n < len(rest) && raw < sealTarget(DefaultMaxSize) {
+				raw += len(rest[n].Wire)
+				n++
+			}
+			_, data := enc.encode(rest[:n])
+			size, rest = size+len(data), rest[n:]
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(recs)), "ns/event")
+	b.ReportMetric(float64(size)/float64(len(recs)), "B/event")
 }
 
 // The corpus of the benchmarks must be readable in a clone.

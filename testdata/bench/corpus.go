@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// corpus is a recording of a real tor.
+type corpus struct {
+	name   string
+	events []sample
+	span   time.Duration // from the first event to the last, and a pause
+}
+
+// sample is one event of a corpus.
+type sample struct {
+	at      time.Duration // arrival after the first event
+	wire    []byte
+	created int           // place of the time behind TIME_CREATED= in wire; 0: it has none
+	age     time.Duration // arrival minus that time
+}
+
+const createdForm = "2006-01-02T15:04:05.000000"
+
+// readCorpus reads NAME.jsonl or NAME.jsonl.zst of a folder.
+func readCorpus(folder, name string) (*corpus, error) {
+	path := filepath.Join(folder, name+".jsonl")
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = os.Open(path + ".zst")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("corpus: %w", err)
+	}
+	defer f.Close()
+	var r io.Reader = f
+	if strings.HasSuffix(f.Name(), ".zst") {
+		zr, err := zstd.NewReader(f)
+		if err != nil {
+			return nil, err
+		}
+		defer zr.Close()
+		r = zr
+	}
+	c := &corpus{name: name}
+	var first time.Time
+	sc := bufio.NewScanner(r)
+	sc.Buffer(nil, 16<<20)
+	for sc.Scan() {
+		var line struct {
+			T   time.Time
+			Raw string
+		}
+		if err := json.Unmarshal(sc.Bytes(), &line); err != nil {
+			return nil, fmt.Errorf("corpus %s: %w", f.Name(), err)
+		}
+		if first.IsZero() {
+			first = line.T
+		}
+		c.add(line.T, line.T.Sub(first), []byte(line.Raw))
+	}
+	if sc.Err() != nil || len(c.events) == 0 {
+		return nil, fmt.Errorf("corpus %s: %d events, %w", f.Name(), len(c.events), sc.Err())
+	}
+	c.span = c.events[len(c.events)-1].at + time.Second
+	return c, nil
+}
+
+func (c *corpus) add(t time.Time, at time.Duration, wire []byte) {
+	s := sample{at: at, wire: wire}
+	if n := len(c.events); n > 0 {
+		s.at = max(s.at, c.events[n-1].at)
+	}
+	if _, rest, ok := bytes.Cut(wire, []byte(" TIME_CREATED=")); ok && len(rest) >= len(createdForm) {
+		if made, err := time.Parse(createdForm, string(rest[:len(createdForm)])); err == nil {
+			s.created, s.age = len(wire)-len(rest), t.Sub(made)
+		}
+	}
+	c.events = append(c.events, s)
+}
+
+// corpora returns the names of what lies in a folder.
+func corpora(folder string) (names []string, err error) {
+	entries, err := os.ReadDir(folder)
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(strings.TrimSuffix(e.Name(), ".zst"), ".jsonl"); ok {
+			names = append(names, name)
+		}
+	}
+	return slices.Compact(names), err
+}
+
+// without returns the corpus without the events whose wire form has a word in
+// its second place.
+func (c *corpus) without(word string) *corpus {
+	rest := &corpus{name: c.name + " without " + word, span: c.span}
+	for _, s := range c.events {
+		if !bytes.HasPrefix(s.wire[4:], []byte(word+" ")) {
+			rest.events = append(rest.events, s)
+		}
+	}
+	return rest
+}
+
+// timeline repeats a corpus with times that go on, and TIME_CREATED with them.
+type timeline struct {
+	*corpus
+	start   time.Time
+	stretch float64 // of the times between events; 0 is 1
+}
+
+// event returns event i, counted on through the repetitions. The wire form is
+// the caller's.
+func (l timeline) event(i int) (at time.Time, wire []byte) {
+	pass, s := i/len(l.events), &l.events[i%len(l.events)]
+	since := time.Duration(pass)*l.span + s.at
+	if l.stretch != 0 {
+		since = time.Duration(float64(since) * l.stretch)
+	}
+	at = l.start.Add(since)
+	wire = bytes.Clone(s.wire)
+	if s.created > 0 {
+		at.Add(-s.age).UTC().AppendFormat(wire[:s.created], createdForm)
+	}
+	return at, wire
+}
+
+// text is one pass as a text log: time, blank, event.
+func (l timeline) text() (out []byte) {
+	for i := range l.events {
+		at, wire := l.event(i)
+		out = append(at.UTC().AppendFormat(out, "2006-01-02T15:04:05.000000Z"), ' ')
+		out = append(out, wire...)
+	}
+	return out
+}
+
+// stream is one pass as a tor sends it, and where each event ends in it.
+func (c *corpus) stream() (wire []byte, ends []int) {
+	for _, s := range c.events {
+		wire = append(wire, s.wire...)
+		ends = append(ends, len(wire))
+	}
+	return wire, ends
+}
