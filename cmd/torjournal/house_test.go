@@ -76,6 +76,7 @@ var edges = map[string]map[string]string{
 		"replay":                         "paces records",
 		"tor/controlport":                "addresses and credentials",
 		"tor/event":                      "short and JSON forms of events",
+		"tor/logfile":                    "reads the logs that are imported",
 		"tor/scrub":                      "checks --record before anything starts",
 	},
 	"cmd/torjournal-demo": {
@@ -86,13 +87,14 @@ var edges = map[string]map[string]string{
 // owners names the packages that may import an outside library. A library
 // that is not listed may be imported by nobody.
 var owners = map[string][]string{
-	"go.etcd.io/bbolt":              {"journal", "journal/journaltest", "migrations"},
-	"github.com/klauspost/compress": {"journal", "journal/internal/columns", "tor/logfile"}, // logs are packed with zstd too
-	"github.com/ulikunitz/xz":       {"tor/logfile"},
-	"github.com/urfave/cli/v2":      {"cmd/torjournal"},
-	"github.com/lmittmann/tint":     {"cmd/torjournal"},
-	"golang.org/x/sys":              {"journal", "tor/testnet", "cmd/torjournal", "cmd/torjournal/internal/daemon"},
-	"golang.org/x/term":             {"cmd/torjournal"},
+	"go.etcd.io/bbolt":               {"journal", "journal/journaltest", "migrations"},
+	"github.com/klauspost/compress":  {"journal", "journal/internal/columns", "tor/logfile"}, // logs are packed with zstd too
+	"github.com/ulikunitz/xz":        {"tor/logfile"},
+	"github.com/urfave/cli/v2":       {"cmd/torjournal"},
+	"github.com/lmittmann/tint":      {"cmd/torjournal"},
+	"github.com/schollz/progressbar": {"cmd/torjournal"},
+	"golang.org/x/sys":               {"journal", "tor/testnet", "cmd/torjournal", "cmd/torjournal/internal/daemon"},
+	"golang.org/x/term":              {"cmd/torjournal"},
 }
 
 // topLevel is what may lie beside the dot files.

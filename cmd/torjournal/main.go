@@ -61,6 +61,7 @@ func (p program) app() *cli.App {
 			p.runCommand(),
 			p.replayCommand(),
 			p.queryCommand(),
+			p.importCommand(),
 			p.statusCommand(),
 			p.versionCommand(),
 		},
