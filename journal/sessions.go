@@ -76,10 +76,11 @@ func pruneSessions(tx *bolt.Tx, last uint64) error {
 
 // sameProcess reports whether b is the process that a was: what names and
 // numbers it is equal, and it began at the same time, as far as a start that
-// is computed from an uptime in seconds can tell.
+// is computed from an uptime in seconds can tell. Under another key its
+// addresses and names are other ones: then it is another session.
 func sameProcess(a, b event.Source) bool {
 	const slack = 2 * time.Second
-	return a.Name == b.Name && a.PID != 0 && a.PID == b.PID && a.Started.Sub(b.Started).Abs() <= slack
+	return a.Name == b.Name && a.Scrub == b.Scrub && a.PID != 0 && a.PID == b.PID && a.Started.Sub(b.Started).Abs() <= slack
 }
 
 func (s *store) sessions() (out []Session, err error) {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strings"
 
 	"github.com/lmittmann/tint"
@@ -30,6 +31,8 @@ func (p program) runCommand() *cli.Command {
 			&cli.StringFlag{Name: "attach-cookie", Usage: "tor's cookie `FILE`, where it is not the one that tor names"},
 			&cli.StringFlag{Name: "source-name", Usage: "what the recorded tor is called in the journal (default: its address)"},
 			&cli.StringFlag{Name: "record", Value: "auto", Usage: "what is kept: auto, client, onion, relay, bridge, testnet, all, or `TYPES`"},
+			&cli.BoolFlag{Name: "scrub", Usage: "replace targets, addresses, onion names, credentials and bridges by keyed hashes before anything is written or delivered"},
+			&cli.StringFlag{Name: "scrub-key", Usage: "`FILE` of the key of --scrub, made if it is not there (default: the journal's name with .scrubkey)"},
 			&cli.StringFlag{Name: "max-size", Value: "1GiB", Usage: "`SIZE` the journal may have; the oldest records make room"},
 			&cli.StringSliceFlag{Name: "control", Usage: "serve a control port at `ADDR`: host:port, port or unix:PATH, and behind it, each after a comma, what holds for it alone: cookie-file=F, hashed-password=H, no-auth, history, group=G"},
 			&cli.StringFlag{Name: "cookie-file", Usage: "controllers show this existing cookie `FILE`, tor's own for instance, instead of torjournal's"},
@@ -76,6 +79,9 @@ func (p program) runConfig(c *cli.Context) (cfg daemon.Config, err error) {
 	if _, err := scrub.New(cfg.Record, nil); err != nil {
 		return cfg, usagef("--record: %w", err)
 	}
+	if cfg.Scrub, err = scrubKey(c, cfg.Journal); err != nil {
+		return cfg, err
+	}
 	size, err := parseSize(c.String("max-size"))
 	if err != nil {
 		return cfg, usagef("--max-size: %w", err)
@@ -92,6 +98,20 @@ func (p program) runConfig(c *cli.Context) (cfg daemon.Config, err error) {
 	warnOfListeners(cfg)
 	cfg.Attach, err = attachTo(c.StringSlice("attach"), cfg.Listeners)
 	return cfg, err
+}
+
+// scrubKey returns the file of --scrub's key, "" if nothing is to be scrubbed.
+func scrubKey(c *cli.Context, journalFile string) (string, error) {
+	file := c.String("scrub-key")
+	switch {
+	case !c.Bool("scrub") && file != "":
+		return "", usagef("--scrub-key %s says with which key, but only --scrub says that there is anything to scrub: give both", file)
+	case !c.Bool("scrub"):
+		return "", nil
+	case file == "":
+		return journalFile + ".scrubkey", nil
+	}
+	return filepath.Abs(file)
 }
 
 // attachTo reads --attach. Without it the usual places are tried, but for

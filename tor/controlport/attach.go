@@ -96,6 +96,9 @@ func (l *life) identify(ctx context.Context) error {
 	if up, err := strconv.ParseUint(first(values, "uptime"), 10, 32); err == nil {
 		l.source.Started = now.Add(-time.Duration(up) * time.Second).UTC()
 	}
+	if l.opt.Describe != nil {
+		l.source = l.opt.Describe(l.source)
+	}
 	return nil
 }
 
@@ -127,6 +130,9 @@ func (s *Source) greeting(l *life, session uint64, continued bool) event.Event {
 	kv := []string{
 		"SESSION", strconv.FormatUint(session, 10), "CONTINUED", flag(continued),
 		"ROLE", l.source.Role, "VERSION", l.source.Version,
+	}
+	if l.source.Scrub != "" {
+		kv = append(kv, "SCRUB", l.source.Scrub)
 	}
 	if !s.attached {
 		return event.NewJournal(event.WhatStart, append(kv, "PID", strconv.Itoa(os.Getpid()))...)

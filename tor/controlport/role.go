@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -13,7 +14,7 @@ var errRoleChanged = errors.New("controlport: tor's configuration gives it anoth
 
 // choosePolicy asks tor for the options that say which role it has.
 func (l *life) choosePolicy(ctx context.Context) (Policy, error) {
-	rep, err := l.conn.must(ctx, "GETCONF "+strings.Join(roleOptions, " "))
+	rep, err := l.conn.must(ctx, "GETCONF "+strings.Join(slices.Concat(roleOptions, l.opt.Options), " "))
 	if err != nil {
 		return nil, fmt.Errorf("ask for the options that say which role it has: %w", err)
 	}

@@ -66,6 +66,12 @@ type SourceOptions struct {
 	// spells it. Required.
 	Policy func(conf map[string][]string) (Policy, error)
 
+	// Options are further options of tor whose values Policy is given.
+	Options []string
+
+	// Describe, if not nil, returns what the sink is told of a source.
+	Describe func(event.Source) event.Source
+
 	// FailFast makes Run return the first attempt's error if waiting alone
 	// cannot mend it (ErrCredentials).
 	FailFast bool
@@ -76,7 +82,7 @@ type SourceOptions struct {
 	dial  func(ctx context.Context, a Address, events func([][]byte)) (*Conn, error)
 }
 
-// roleOptions are the options of tor that Policy is given.
+// roleOptions are the options of tor that Policy is always given.
 var roleOptions = []string{"ORPort", "BridgeRelay", "TestingTorNetwork", "HiddenServiceDir"}
 
 // SourceStatus is what Source.Status reports.

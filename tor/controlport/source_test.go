@@ -31,6 +31,41 @@ const always = "CIRC STREAM ORCONN BW NOTICE WARN ERR NEWDESC ADDRMAP DESCCHANGE
 	"GUARD STREAM_BW CLIENTS_SEEN NEWCONSENSUS BUILDTIMEOUT_SET SIGNAL CONF_CHANGED CIRC_MINOR TRANSPORT_LAUNCHED CONN_BW CIRC_BW " +
 	"CELL_STATS HS_DESC HS_DESC_CONTENT NETWORK_LIVENESS FUTURE"
 
+// A policy that wants to know more of the configuration is told, and what the
+// sink learns of the source is what Describe leaves.
+func TestSourceIsDescribed(t *testing.T) {
+	answers := plainTor()
+	answers["GETCONF"] = "250-ORPort\r\n250-BridgeRelay=0\r\n250-TestingTorNetwork=0\r\n250-HiddenServiceDir\r\n250 Bridge=192.0.2.1:5\r\n"
+	tor := startFake(t, answers.answer)
+	var conf map[string][]string
+	_, sink := attached(t, tor, SourceOptions{
+		Options: []string{"Bridge"},
+		Policy: func(c map[string][]string) (Policy, error) {
+			conf = c
+			return keepAll{"client"}, nil
+		},
+		Describe: func(src event.Source) event.Source {
+			src.Fingerprint, src.Scrub = "other", "key"
+			return src
+		},
+	})
+	if got, want := tor.commands(0)[3], "GETCONF ORPort BridgeRelay TestingTorNetwork HiddenServiceDir Bridge"; got != want {
+		t.Errorf("tor was asked %q, want %q", got, want)
+	}
+	if got := conf["Bridge"]; !slices.Equal(got, []string{"192.0.2.1:5"}) {
+		t.Errorf("the policy was told of the bridges %q", got)
+	}
+	sink.mu.Lock()
+	src := sink.sessions[0]
+	sink.mu.Unlock()
+	if src.Fingerprint != "other" || src.Scrub != "key" || src.Version != "0.4.9.11" {
+		t.Errorf("the sink was told of %+v", src)
+	}
+	if !strings.Contains(sink.find("650 JOURNAL START"), " SCRUB=key ") {
+		t.Errorf("the greeting does not say that what follows is scrubbed: %q", sink.all())
+	}
+}
+
 // The whole conversation of an attachment, and what the sink gets of it.
 func TestAttachment(t *testing.T) {
 	answers := plainTor()

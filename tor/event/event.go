@@ -85,4 +85,5 @@ type Source struct {
 	Role        string    // the role it is recorded as: client, onion, relay, testnet, all, custom
 	PID         int       // process/pid, 0 if unknown
 	Started     time.Time // when the process started (now − uptime), zero if unknown
+	Scrub       string    `json:",omitempty"` // names the key that what is recorded is hashed with, "" if it is not
 }

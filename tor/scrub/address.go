@@ -19,7 +19,7 @@ func appendScrubbed(dst, text []byte, hosts bool) []byte {
 			to, found = hostName(text, i)
 		}
 		if !found && isAddressByte(text[i]) {
-			from, to, found = address(text, i, i == copied || !isAddressByte(text[i-1]))
+			from, to, found = addressAt(text, i, i == copied || !isAddressByte(text[i-1]))
 		}
 		if !found {
 			i = max(i+1, to)
@@ -31,10 +31,10 @@ func appendScrubbed(dst, text []byte, hosts bool) []byte {
 	return append(dst, text[copied:]...)
 }
 
-// address finds the address that begins at text[i], with its brackets, zone
+// addressAt finds the address that begins at text[i], with its brackets, zone
 // and port. If there is none, none begins before to either. With first,
 // text[i] begins a run of address characters.
-func address(text []byte, i int, first bool) (from, to int, found bool) {
+func addressAt(text []byte, i int, first bool) (from, to int, found bool) {
 	if first {
 		end := i
 		for end < len(text) && isAddressByte(text[end]) {

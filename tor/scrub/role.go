@@ -41,15 +41,16 @@ var (
 	)
 )
 
-// Policy is what is kept of one tor. It is immutable: its methods may be
-// called from any goroutine.
+// Policy is what is kept of one tor. Unless it is Hashed it is immutable: its
+// methods may be called from any goroutine.
 type Policy struct {
 	role       string
 	listed     event.Set // subscribed always; if it is empty, all that are offered but unasked
 	unasked    event.Set // subscribed only while somebody wants them
 	recorded   event.Set
 	summarized event.Set
-	strips     bool // what is recorded is stripped of addresses
+	strips     bool   // what is recorded is stripped of addresses
+	keyed      *keyed // nil unless hashed
 }
 
 // New returns the policy for what --record says: auto, a role's name, or a
@@ -172,18 +173,30 @@ func (p *Policy) Strips() bool { return p.strips }
 
 // Keep returns what is left of an event, given by its whole wire form: an
 // event.Raw to record, or an event.Live to deliver only, which bears the bytes
-// as they came. It never changes wire, and may return it inside the event.
+// as they came unless the policy is hashed. It never changes wire, and may
+// return it inside the event.
 func (p *Policy) Keep(wire []byte) event.Event {
 	raw := event.NewRaw(wire)
-	switch {
-	case raw.Name == event.JOURNAL:
-		if isSnapshot(wire) && (p.strips || !p.recorded.All()) {
-			raw.Wire = p.snapshot(wire)
-		}
-	case !p.recorded.Has(raw.Name):
+	recorded := raw.Name == event.JOURNAL || p.recorded.Has(raw.Name)
+	if recorded {
+		raw.Wire = p.strip(raw)
+	}
+	if p.keyed != nil {
+		raw.Wire = p.keyed.hash(raw.Name, raw.Wire)
+	}
+	if !recorded {
 		return event.Live{Event: raw}
-	case p.strips:
-		raw.Wire = strip(raw.Name, wire)
 	}
 	return raw
+}
+
+// strip returns what is left of an event that is recorded.
+func (p *Policy) strip(raw event.Raw) []byte {
+	switch {
+	case raw.Name != event.JOURNAL && p.strips:
+		return strip(raw.Name, raw.Wire)
+	case raw.Name == event.JOURNAL && isSnapshot(raw.Wire) && (p.strips || !p.recorded.All()):
+		return p.snapshot(raw.Wire)
+	}
+	return raw.Wire
 }

@@ -8,8 +8,14 @@
 // events, changes of the configuration, OR connections and the snapshot of the
 // state have them replaced by "[scrubbed]", as tor's own SafeLogging does.
 //
-// It does not judge what is delivered live, does not parse events into values,
-// and does no I/O.
+// A policy that is Hashed replaces, whatever the role, every field by which
+// others can tell whom the tor's users talk to by a keyed hash, also of what is
+// delivered only. An event's type, the number and order of its words, and what
+// is no such field stay. Relays are public and keep their names, except
+// bridges.
+//
+// It does not judge what is delivered live otherwise, does not parse events
+// into values, and does no I/O.
 package scrub
 
 // marker stands for what has been taken out. It is what tor itself writes. It

@@ -45,6 +45,7 @@ type Config struct {
 	Credentials controlport.Credentials
 	Name        string // what the source is called; "": its address
 	Record      string // auto, a role, or types
+	Scrub       string // file of the key that what names others is hashed with; it is made if it is not there; "": nothing is hashed
 	Group       string // of the private socket; "": only the daemon's user
 	Listeners   []Listener
 	Logger      *slog.Logger
@@ -58,6 +59,7 @@ type Daemon struct {
 	cfg     Config
 	started time.Time
 
+	hasher    *scrub.Hasher // nil unless --scrub
 	journal   *journal.Journal
 	source    *controlport.Source
 	server    *control.Server
@@ -76,16 +78,23 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err := makeFolder(filepath.Dir(cfg.Journal), cfg.Group, cfg.Logger); err != nil {
 		return err
 	}
+	hasher, err := openHasher(cfg.Scrub, cfg.Logger)
+	if err != nil {
+		return err
+	}
 	j, err := journal.Open(cfg.Journal, cfg.Options)
 	if err != nil {
 		return err
 	}
-	d := &Daemon{cfg: cfg, started: time.Now(), journal: j}
+	d := &Daemon{cfg: cfg, started: time.Now(), hasher: hasher, journal: j}
 	defer func() {
 		if cerr := j.Close(); err == nil {
 			err = cerr
 		}
 	}()
+	if err := d.warnOfUnscrubbed(ctx); err != nil {
+		return err
+	}
 	if err := d.wire(); err != nil {
 		return err
 	}
@@ -94,16 +103,18 @@ func Run(ctx context.Context, cfg Config) (err error) {
 
 // wire makes the parts and shows each what it may see of the others.
 func (d *Daemon) wire() (err error) {
-	d.source, err = controlport.NewSource(controlport.SourceOptions{
+	opt := controlport.SourceOptions{
 		Addresses:   d.cfg.Attach,
 		Credentials: d.cfg.Credentials,
 		Name:        d.cfg.Name,
 		Sink:        d.journal,
-		Policy: func(conf map[string][]string) (controlport.Policy, error) {
-			return scrub.New(d.cfg.Record, conf)
-		},
-		Logger: d.cfg.Logger,
-	})
+		Policy:      d.policy,
+		Logger:      d.cfg.Logger,
+	}
+	if d.hasher != nil {
+		opt.Options, opt.Describe = scrub.HashedOptions(), d.hasher.Describe
+	}
+	d.source, err = controlport.NewSource(opt)
 	if err != nil {
 		return err
 	}

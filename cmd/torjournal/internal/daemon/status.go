@@ -60,6 +60,7 @@ type SourceStatus struct {
 	LastError   string     `json:"last_error,omitempty"`
 	Subscribed  string     `json:"subscribed,omitempty"`
 	Recorded    string     `json:"recorded,omitempty"`
+	Scrub       string     `json:"scrub,omitempty"` // names the key of --scrub
 }
 
 // attachTo names the places where a tor is looked for.
@@ -135,11 +136,15 @@ func (d *Daemon) sourceStatus() SourceStatus {
 	if st.Address == (controlport.Address{}) {
 		address = d.attachTo()
 	}
-	return SourceStatus{
+	s := SourceStatus{
 		Attached: st.Attached, Address: address, Name: st.Source.Name, Version: st.Source.Version,
 		Fingerprint: st.Source.Fingerprint, Role: st.Source.Role, PID: st.Source.PID, Since: instant(st.Since),
 		LastError: st.LastError, Subscribed: st.Subscribed.String(), Recorded: st.Recorded.String(),
 	}
+	if d.hasher != nil {
+		s.Scrub = d.hasher.ID()
+	}
+	return s
 }
 
 // meterSpan is how many samples a meter keeps: one a second for a minute.

@@ -1,0 +1,134 @@
+package scrub
+
+import "bytes"
+
+// idLen is the length of 32 bytes in Base64 without "=": the identity of a
+// relay, the blinded key that is a descriptor's identifier.
+const idLen = 43
+
+// text replaces in what tor wrote for people, where anything may stand: all
+// addresses, host names and identifiers, and the names of bridges.
+func (k *keyed) text(from, to int) {
+	src := k.src[:to]
+	bridges := aboutBridges(src[from:])
+	if bridges {
+		k.bridges.learnFrom(src[from:])
+	}
+	begin := from // of what has not been looked at
+	for i := from; i < to; {
+		c := src[i]
+		if c == '=' && bridges {
+			i = k.argument(i+1, to)
+			continue
+		}
+		if !isHostByte(c) && !isBase64(c) && c != ':' {
+			i++
+			continue
+		}
+		end := i
+		if i == begin || !isBase64(src[i-1]) {
+			end = k.name(i, to)
+		}
+		if end == i {
+			end = k.place(i, begin, to)
+		}
+		if end > i && k.copied == end {
+			begin = end
+		}
+		i = max(i+1, end)
+	}
+}
+
+// name replaces what stands at src[i] if it is a bridge's name or an
+// identifier, and returns its end, or i.
+func (k *keyed) name(i, to int) int {
+	n := base64Run(k.src[i:to])
+	switch {
+	case n == idLen:
+		k.whole(ofDescriptor, i, i+n)
+		return i + n
+	case n == 40 && isFingerprint(k.src[i:i+n]):
+		end := i + n
+		if nick := nickAfter(k.src[end:to]); nick != nil {
+			end += 1 + len(nick)
+		}
+		k.relay(i, end, false)
+		return end
+	}
+	if n := nickLen(k.src[i:to]); n > 0 && k.bridges.hasNick(k.src[i:i+n]) {
+		k.cut(i, i+n)
+		k.dst = append(k.dst, nickname...)
+		return i + n
+	}
+	return i
+}
+
+// place replaces the host or address that begins at src[i], and returns its
+// end. If there is none it returns where one may begin next, or i.
+func (k *keyed) place(i, begin, to int) int {
+	src := k.src[:to]
+	if isHostByte(src[i]) && (i == begin || !isHostByte(src[i-1])) {
+		if end, found := hostName(src, i); found {
+			for src[i] == '.' { // of a stuffed line, or the end of a sentence
+				i++
+			}
+			k.endpoint(i, end, false)
+			return end
+		}
+	}
+	if !isAddressByte(src[i]) {
+		return i
+	}
+	from, end, found := addressAt(src, i, i == begin || !isAddressByte(src[i-1]))
+	if !found {
+		return end
+	}
+	k.literal(from, end)
+	return end
+}
+
+// literal replaces what is written as an address is.
+func (k *keyed) literal(from, end int) {
+	hostEnd, portAt := splitPort(k.src[from:end])
+	hostFrom, hostTo := from, from+hostEnd
+	if k.src[hostFrom] == '[' {
+		hostFrom, hostTo = hostFrom+1, hostTo-1
+	}
+	k.cut(hostFrom, hostTo)
+	k.dst = k.appendAddress(k.dst, k.src[hostFrom:hostTo])
+	if portAt > 0 {
+		k.field(portField, from+portAt, end)
+	}
+	k.cut(end, end)
+}
+
+// argument replaces, in a text about bridges, the value that begins at src[i]
+// if it is long enough to find a bridge by (cert=…), and returns where to go
+// on.
+func (k *keyed) argument(i, to int) int {
+	const short = 8
+	n := 0
+	for i+n < to && (isBase64(k.src[i+n]) || k.src[i+n] == '-' || k.src[i+n] == '_' || k.src[i+n] == '=') {
+		n++
+	}
+	if n < short || n == idLen || n == 40 || i+n < to && (k.src[i+n] == '.' || k.src[i+n] == ':') {
+		return i
+	}
+	k.whole(ofOther, i, i+n)
+	return i + n
+}
+
+// aboutBridges reports whether a text has the word bridge in it, in any case.
+func aboutBridges(text []byte) bool {
+	for {
+		i := bytes.Index(text, []byte("idge"))
+		if i < 0 {
+			break
+		}
+		if i >= 2 && (text[i-1] == 'r' || text[i-1] == 'R') && (text[i-2] == 'b' || text[i-2] == 'B') {
+			return true
+		}
+		text = text[i+4:]
+	}
+	return bytes.Contains(text, []byte("BRIDGE"))
+}
