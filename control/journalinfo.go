@@ -62,8 +62,11 @@ func (s *Server) journalInfo(ctx context.Context, key string) (string, error) {
 func (s *Server) journalStatus() string {
 	st := s.records.Stats()
 	var b strings.Builder
-	fmt.Fprintf(&b, "FIRST=%d LAST=%d SIZE=%d SESSION=%d RECORDED=%d LIVE_ONLY=%d DROPPED=%d COMMITS=%d QUEUED_BYTES=%d CONNECTIONS=%d",
-		st.First, st.Last, st.Size, st.Session, st.Records, st.LiveOnly, st.Dropped, st.Commits, st.QueueBytes, s.count())
+	fmt.Fprintf(&b, "FIRST=%d LAST=%d SIZE=%d SESSION=%d RECORDED=%d LIVE_ONLY=%d UNJOURNALED=%d DROPPED=%d COMMITS=%d QUEUED_BYTES=%d CONNECTIONS=%d",
+		st.First, st.Last, st.Size, st.Session, st.Records, st.LiveOnly, st.Unjournaled, st.Dropped, st.Commits, st.QueueBytes, s.count())
+	if !st.Outage.IsZero() {
+		b.WriteString(" OUTAGE=" + stamp(st.Outage))
+	}
 	if st.WriteError != "" {
 		b.WriteString(" ERROR=" + quote(st.WriteError))
 	}

@@ -26,6 +26,9 @@ func newAgeClock(opt Options) *ageClock {
 	start := opt.Now()
 	return &ageClock{maxAge: opt.MaxAge, base: start.Round(0), read: func() (time.Time, time.Duration) {
 		now := opt.Now()
+		if opt.monotonic != nil {
+			return now.Round(0), opt.monotonic()
+		}
 		return now.Round(0), now.Sub(start)
 	}}
 }

@@ -12,12 +12,18 @@ import (
 // Chunk is what a cursor hands out at once: what was lost, then records.
 type Chunk struct {
 	Gap     *Gap                  // numbers evicted before this cursor read them; nil: none
-	Lost    map[event.Type]uint64 // live-only events of the cursor's types that left the window unread; nil: none
+	Lost    map[event.Type]uint64 // events without a number of the cursor's types that left the window unread; nil: none
 	Records []Record              // of the cursor's types, in order; valid until the next call of Next
 	Behind  bool                  // the records came from the file: the cursor is not live
 }
 
 func (c *Chunk) empty() bool { return c.Gap == nil && c.Lost == nil && len(c.Records) == 0 }
+
+func (c *Chunk) lose(events tally) {
+	lost := tally(c.Lost)
+	lost.addAll(events)
+	c.Lost = lost
+}
 
 const (
 	// chunkRecords bounds the records that Next collects in the cursor's own
@@ -53,16 +59,16 @@ type Cursor struct {
 
 	// owned by the goroutine that uses the cursor
 	types  event.Set
-	exact  bool                  // mask decides about every type
-	live   bool                  // place is valid
-	place  uint64                // number of the node to look at next…
-	index  int                   // …and of the record in it
-	seq    uint64                // number of the record to look at next
-	lapsed bool                  // fell out of the window: count says when
-	count  liveCount             // live-only events published before the node at place
-	seen   map[event.Type]uint64 // live-only events of that node before index; nil: none
-	recs   []Record              // Chunk.Records, unless they are a node's
-	wires  []byte                // what recs point to if they came from the file
+	exact  bool      // mask decides about every type
+	live   bool      // place is valid
+	place  uint64    // number of the node to look at next…
+	index  int       // …and of the record in it
+	seq    uint64    // number of the record to look at next
+	lapsed bool      // fell out of the window: count says when
+	count  liveCount // live-only events published before the node at place
+	seen   tally     // live-only events of that node before index; nil: none
+	recs   []Record  // Chunk.Records, unless they are a node's
+	wires  []byte    // what recs point to if they came from the file
 	closed bool
 }
 
@@ -161,7 +167,7 @@ func (c *Cursor) armLocked(w *window) {
 // Position returns the number of the next record the cursor will look at.
 func (c *Cursor) Position() uint64 {
 	if c.state.Load() == armed {
-		return max(c.seq, c.j.win.published()+1)
+		return max(c.seq, c.j.win.upcoming())
 	}
 	return c.seq
 }
@@ -263,12 +269,9 @@ func (c *Cursor) counted() liveCount {
 	if c.seen == nil {
 		return c.count
 	}
-	sum := liveCount{}
-	for _, m := range []map[event.Type]uint64{c.count, c.seen} {
-		for t, n := range m {
-			sum[t] += n
-		}
-	}
+	var sum tally
+	sum.addAll(c.count)
+	sum.addAll(c.seen)
 	return sum
 }
 
@@ -289,7 +292,7 @@ func (c *Cursor) fromNode(n *node, ch *Chunk) (full bool) {
 	}
 	for i := c.index; i < len(n.recs); i++ {
 		r := &n.recs[i]
-		if want&(1<<n.bits[i]) == 0 || !c.exact && !c.types.Has(r.Type) || r.Seq != 0 && r.Seq < c.seq {
+		if want&(1<<n.bits[i]) == 0 || !c.exact && !c.types.Has(r.Type) || n.before(i, c.seq) {
 			continue
 		}
 		if len(c.recs) == chunkRecords {
@@ -313,21 +316,19 @@ func (c *Cursor) pass(n *node) {
 // stop moves the cursor to record i of n.
 func (c *Cursor) stop(n *node, i int) {
 	c.count = n.live
-	for _, r := range n.recs[c.index:i] {
-		if r.Seq == 0 {
-			c.note(r.Type)
-		} else {
-			c.seq = max(c.seq, r.Seq+1)
-		}
+	for k := c.index; k < i; k++ {
+		c.note(n, k)
 	}
 	c.index = i
 }
 
-func (c *Cursor) note(t event.Type) {
-	if c.seen == nil {
-		c.seen = map[event.Type]uint64{}
+// note remembers that the cursor has passed record i of n.
+func (c *Cursor) note(n *node, i int) {
+	if seq := n.seq(i); seq != 0 {
+		c.seq = max(c.seq, seq+1)
+	} else {
+		c.seen.add(n.after.name(n.recs[i].Type), 1)
 	}
-	c.seen[t]++
 }
 
 // fromFile fills ch from the file, or finds that the window has what comes
@@ -363,9 +364,14 @@ func (c *Cursor) rejoin(ch *Chunk) (first, limit uint64) {
 	w := c.j.win
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	first, limit = w.firstLocked(), w.next-1
+	first, limit = w.firstLocked(), w.durable
 	if c.seq < first {
-		return first, limit
+		if c.seq <= limit {
+			return first, limit
+		}
+		// What comes next has left the window, and the disk fails.
+		ch.lose(w.aheadLocked(c.seq, c.types))
+		c.seq = first
 	}
 	before := c.count
 	c.live, c.wires, c.seen, c.count = true, nil, nil, w.live
@@ -373,14 +379,12 @@ func (c *Cursor) rejoin(ch *Chunk) (first, limit uint64) {
 	if i := c.place - w.from; i < uint64(len(w.nodes)) {
 		n := w.nodes[i]
 		c.count = n.live
-		for _, r := range n.recs[:c.index] {
-			if r.Seq == 0 {
-				c.note(r.Type)
-			}
+		for k := range c.index {
+			c.note(n, k)
 		}
 	}
 	if c.lapsed {
-		ch.Lost = c.counted().minus(before, c.types)
+		ch.lose(c.counted().minus(before, c.types))
 		c.lapsed = false
 	}
 	return first, limit

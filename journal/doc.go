@@ -11,12 +11,16 @@
 //
 // It promises:
 //
-//   - A record that anybody has received is in the file, also after the
-//     process or the machine has died right then (writer.go tells how).
+//   - A record that anybody has received with its number is in the file, also
+//     after the process or the machine has died right then (writer.go tells
+//     how).
+//   - A disk that fails holds nobody up: events are then delivered without
+//     numbers, and a JOURNAL JOURNALED record says how many are missing
+//     (outage.go tells how).
 //   - Records are numbered from 1 without a hole, and every cursor gets them in
 //     that order, each once. What is missing for it is said: a Gap for what the
 //     ring evicted, Lost for live-only events, a JOURNAL DROPPED record for what
-//     an overload cost.
+//     an overload cost, a JOURNAL CLOCK record where the wall clock was set.
 //   - The file never exceeds its MaxSize. The oldest records give way, and those
 //     past MaxAge go.
 //   - Memory is bounded whatever the subscribers do: a slow one reads the file.

@@ -25,6 +25,11 @@ var (
 	// ErrVacuuming is returned by Journal.Vacuum while another one is running.
 	ErrVacuuming = errors.New("journal: it is being vacuumed already")
 
+	// ErrUnjournaled is what Flush returns when events that were appended
+	// before it have been delivered but are missing in the file, or are not
+	// there yet, because the disk fails.
+	ErrUnjournaled = errors.New("journal: events are delivered but not recorded")
+
 	// ErrLimit means that a limit is out of bounds.
 	ErrLimit = errors.New("journal: limit out of bounds")
 )

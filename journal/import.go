@@ -28,6 +28,7 @@ func (j *Journal) BeginImport(ctx context.Context, src event.Source, begun time.
 // beside Append the second way into the journal. It returns when they are
 // committed and published. Nothing is dropped: it waits for the disk, one
 // portion after the other, and while it alone writes, the queue is never full.
+// A disk that fails ends it with ErrUnjournaled.
 // How the times go says nothing of this machine's clock, so no JOURNAL CLOCK
 // comes of them. An age limit holds for them as for all records.
 //

@@ -81,6 +81,7 @@ func start(s *store, opt Options) (*Journal, error) {
 		return nil, err
 	}
 	j.q = newQueue(opt.queueBytes, opt.Now)
+	j.q.monotonic = opt.monotonic
 	j.win = newWindow(opt.windowBytes, state.next)
 	j.sealer = &sealer{store: s, enc: blockEncoder, jobs: make(chan []header, 1), out: make(chan sealResult, 1), done: make(chan struct{})}
 	j.committer = com
@@ -91,10 +92,11 @@ func start(s *store, opt Options) (*Journal, error) {
 	}
 	j.writer = &writer{
 		env: writerEnv{
-			commit: commit, expired: com.expired, reread: s.reread, publish: j.win.publish, evicted: j.win.evict, pause: j.pause, now: opt.Now,
+			commit: commit, expired: com.expired, reread: s.reread, pause: j.pause, now: opt.Now, clock: j.q.clock,
+			publish: j.win.publish, ahead: j.win.publishAhead, settled: j.win.settled, evicted: j.win.evict,
 			seal: func(b []header) { j.sealer.jobs <- b },
 		},
-		q: j.q, log: opt.Logger, delay: opt.CommitDelay,
+		q: j.q, log: opt.Logger, delay: opt.CommitDelay, retry: opt.outageRetry, roomWait: opt.roomWait,
 		batchMax: min(opt.sealBytes, turnBytes), storedMax: maxStored(opt.MaxSize),
 		sealed: j.sealer.out, done: make(chan struct{}), counts: j.counts,
 		enc: tailEncoder, next: state.next, session: state.session,
@@ -205,7 +207,8 @@ func (j *Journal) append(ctx context.Context, items []item, evs []event.Event) e
 
 // BeginSession: what is appended after it belongs to src. If src is the same
 // process as the current session's (same name and PID, Started within 2 s),
-// that session goes on and continued is true. Returns when committed.
+// that session goes on and continued is true. Returns when committed; while
+// the disk fails at once, and the session is written when it does no more.
 func (j *Journal) BeginSession(ctx context.Context, src event.Source) (id uint64, continued bool, err error) {
 	o := &op{source: &src, done: make(chan struct{})}
 	if err := j.do(ctx, o); err != nil {
@@ -215,6 +218,8 @@ func (j *Journal) BeginSession(ctx context.Context, src event.Source) (id uint64
 }
 
 // Flush returns when everything appended before it is committed and published.
+// It returns ErrUnjournaled if the disk fails now, or has since the last call so
+// that events are missing.
 func (j *Journal) Flush(ctx context.Context) error {
 	return j.do(ctx, &op{done: make(chan struct{})})
 }

@@ -21,11 +21,14 @@ type Options struct {
 	// without a monotonic reading makes Settled depend on wall time.
 	Now func() time.Time
 
-	lockTimeout time.Duration // default lockTimeout
-	openFile    openFunc      // default os.OpenFile
-	sealBytes   int           // default by MaxSize, see sealTarget
-	windowBytes int           // default windowBytes
-	queueBytes  int           // default queueBytes
+	lockTimeout time.Duration        // default lockTimeout
+	openFile    openFunc             // default os.OpenFile
+	sealBytes   int                  // default by MaxSize, see sealTarget
+	windowBytes int                  // default windowBytes
+	queueBytes  int                  // default queueBytes
+	outageRetry time.Duration        // default outageRetry
+	roomWait    time.Duration        // default roomWait
+	monotonic   func() time.Duration // since Open; default by Now
 	wrapCommit  func(commitFunc) commitFunc
 	freeSpace   func(dir string) (int64, error) // bytes that may be written there; default freeSpace
 	vacuumStep  func(step string)               // called before each step of a vacuum that others could see; default nothing
@@ -62,6 +65,8 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.lockTimeout, lockTimeout)
 	setDefault(&o.windowBytes, windowBytes)
 	setDefault(&o.queueBytes, queueBytes)
+	setDefault(&o.outageRetry, outageRetry)
+	setDefault(&o.roomWait, roomWait)
 	setDefault(&o.sealBytes, sealTarget(o.MaxSize))
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -15,7 +15,7 @@ import (
 // A reader that stays long pins the pages that are freed meanwhile. The ring
 // must not be emptied for it: the writer waits, and goes on when it ends.
 func TestLongReaderDoesNotEmptyTheRing(t *testing.T) {
-	j, err := Open(filepath.Join(t.TempDir(), "journal.db"), Options{MaxSize: 2 << 20})
+	j, err := Open(filepath.Join(t.TempDir(), "journal.db"), Options{MaxSize: 2 << 20, roomWait: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -70,10 +69,11 @@ type op struct {
 // Settled a comparison with the oldest.
 type queue struct {
 	// immutable
-	limit int // bytes
-	now   func() time.Time
-	start time.Time
-	wake  chan struct{} // capacity 1; sent to when the writer has something to do
+	limit     int // bytes
+	now       func() time.Time
+	start     time.Time
+	monotonic func() time.Duration // instead of now's monotonic reading; nil: not
+	wake      chan struct{}        // capacity 1; sent to when the writer has something to do
 
 	mu       sync.Mutex
 	items    []item // guarded by mu; items[head:] wait for the writer
@@ -84,7 +84,7 @@ type queue struct {
 	taken    time.Duration // guarded by mu; arrival of the oldest event that the writer holds
 	holding  bool          // guarded by mu; whether the writer holds any
 	overload bool          // guarded by mu; an appender has waited overloadAfter and the writer took nothing since
-	dropped  map[event.Type]uint64
+	dropped  tally
 	total    uint64 // guarded by mu; dropped since the beginning
 	settle   []settling
 	closed   bool // guarded by mu
@@ -106,6 +106,16 @@ func newQueue(limit int, now func() time.Time) *queue {
 	return &queue{limit: limit, now: now, start: now(), wake: make(chan struct{}, 1)}
 }
 
+// clock returns the time of now: wall clock, in µs since 1970, and monotonic
+// since the queue was made.
+func (q *queue) clock() (us int64, mono time.Duration) {
+	now := q.now()
+	if q.monotonic != nil {
+		return now.UnixMicro(), q.monotonic()
+	}
+	return now.UnixMicro(), now.Sub(q.start)
+}
+
 func signal(ch chan struct{}) {
 	select {
 	case ch <- struct{}{}:
@@ -122,9 +132,7 @@ func (q *queue) put(ctx context.Context, items []item) error {
 		q.mu.Unlock()
 		return ErrClosed
 	}
-	now := q.now()
-	mono := now.Sub(q.start)
-	us := now.UnixMicro()
+	us, mono := q.clock()
 	for i := range items {
 		if items[i].mono = mono; !items[i].past {
 			items[i].us = us
@@ -156,6 +164,7 @@ func (q *queue) wait(ctx context.Context, w *waiter, items []item) error {
 		case <-w.turn:
 		case <-timer.C:
 			expired = true
+			timer.Reset(overloadAfter) // the writer may go on before it is this one's turn
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
@@ -207,10 +216,7 @@ func (q *queue) enterLocked(items []item) []item {
 }
 
 func (q *queue) dropLocked(it *item) {
-	if q.dropped == nil {
-		q.dropped = map[event.Type]uint64{}
-	}
-	q.dropped[it.typ]++
+	q.dropped.add(it.typ, 1)
 	q.total++
 }
 
@@ -237,7 +243,7 @@ func (q *queue) overloadLocked() {
 // take moves up to max bytes of events into dst, at least one if any waits;
 // an op is taken alone. dropped is what was dropped since the last call, nil
 // for nothing. What is taken counts as unsettled until release.
-func (q *queue) take(dst []item, max int) (items []item, dropped map[event.Type]uint64, closed bool) {
+func (q *queue) take(dst []item, max int) (items []item, dropped tally, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	items, size := dst[:0], 0
@@ -347,24 +353,6 @@ func (q *queue) close() {
 	signal(q.wake)
 }
 
-// fail gives up what is left, for a writer that cannot go on, and returns how
-// many events that were.
-func (q *queue) fail(err error) (lost int) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, it := range q.items[q.head:] {
-		if it.op != nil {
-			it.op.err = err
-			close(it.op.done)
-		} else {
-			lost++
-		}
-	}
-	q.items, q.head, q.bytes, q.ops, q.holding = nil, 0, 0, 0, false
-	q.settleLocked()
-	return lost
-}
-
 func (q *queue) waitingBytes() (n int, dropped uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -373,25 +361,15 @@ func (q *queue) waitingBytes() (n int, dropped uint64) {
 
 // tooLarge counts an event that does not fit the journal as dropped, beside
 // those that take has told of.
-func (q *queue) tooLarge(t event.Type, dropped map[event.Type]uint64) map[event.Type]uint64 {
+func (q *queue) tooLarge(t event.Type, dropped tally) tally {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.total++
-	if dropped == nil {
-		dropped = map[event.Type]uint64{}
-	}
-	dropped[t]++
+	dropped.add(t, 1)
 	return dropped
 }
 
 // dropNotice is the event that says what an overload cost.
-func dropNotice(dropped map[event.Type]uint64) event.Event {
-	var count uint64
-	var names []string
-	for t, n := range dropped {
-		names = append(names, string(t))
-		count += n
-	}
-	slices.Sort(names)
-	return event.NewJournal(event.WhatDropped, "TYPES", strings.Join(names, ","), "COUNT", strconv.FormatUint(count, 10))
+func dropNotice(dropped tally) event.Event {
+	return event.NewJournal(event.WhatDropped, "TYPES", dropped.types(), "COUNT", strconv.FormatUint(dropped.total(), 10))
 }

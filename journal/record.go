@@ -9,7 +9,7 @@ import (
 
 // Record is one event as the journal holds it.
 type Record struct {
-	Seq     uint64     // from 1, contiguous, never reused; 0: live only, not in the journal
+	Seq     uint64     // from 1, contiguous, never reused; 0: not in the journal, because it is live only or the disk fails
 	Session uint64     // number of the session it belongs to, from 1; 0 before the first
 	Time    time.Time  // arrival, UTC, to the microsecond
 	Type    event.Type // the event's name

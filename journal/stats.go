@@ -17,6 +17,7 @@ type counts struct {
 	mu      sync.Mutex
 	records uint64                // guarded by mu
 	live    uint64                // guarded by mu
+	missing uint64                // guarded by mu; delivered and not journaled
 	byBit   [otherBit + 1]uint64  // guarded by mu; by bit in event masks
 	other   map[event.Type]uint64 // guarded by mu; types that have no bit of their own
 }
@@ -27,14 +28,28 @@ func newCounts() *counts { return &counts{other: map[event.Type]uint64{}} }
 // makes names up must not fill the memory.
 const otherTypes = 64
 
-func (c *counts) add(b *batch) {
+func (c *counts) add(b *batch) { c.count(b, &c.records) }
+
+// unjournaled counts b, which is delivered though it is not in the file.
+func (c *counts) unjournaled(b *batch) { c.count(b, &c.missing) }
+
+// journaled says that n records that were counted as unjournaled are in the
+// file now.
+func (c *counts) journaled(n uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.missing -= n
+	c.records += n
+}
+
+func (c *counts) count(b *batch, numbered *uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, bit := range b.bits {
 		if b.recs[i].Seq == 0 {
 			c.live++
 		} else {
-			c.records++
+			*numbered++
 		}
 		if bit != otherBit {
 			c.byBit[bit]++
@@ -72,6 +87,9 @@ type Stats struct {
 	QueueBytes int                   // waiting for the writer now
 	ByType     map[event.Type]uint64 // events since Open; of types this program does not know, the first 64 names
 	WriteError string                // why commits fail now; "" when they succeed
+
+	Unjournaled uint64    // since Open, delivered but not in the file, because it could not be written
+	Outage      time.Time // since when it cannot be written; zero: it can
 }
 
 // Stats reports what the journal holds and what it has done since Open. It
@@ -84,8 +102,12 @@ func (j *Journal) Stats() Stats {
 	}
 	st.Bounds, _ = j.Bounds(context.Background())
 	st.QueueBytes, st.Dropped = j.q.waitingBytes()
+	if us := j.writer.since.Load(); us != 0 {
+		st.Outage = time.UnixMicro(us).UTC()
+	}
 	j.counts.mu.Lock()
 	defer j.counts.mu.Unlock()
+	st.Unjournaled = j.counts.missing
 	st.Records, st.LiveOnly, st.ByType = j.counts.records, j.counts.live, j.counts.byType()
 	return st
 }

@@ -29,6 +29,7 @@ const (
 // is never changed once published.
 type node struct {
 	recs  []Record // Wire of all of them are parts of one buffer
+	ahead []Record // as recs, but with the numbers that they will have in the file; nil: they have them
 	bits  []uint8  // of the records' types, in event masks
 	mask  uint64   // all of bits
 	first uint64   // number of the next record when the node begins…
@@ -38,19 +39,30 @@ type node struct {
 	after liveCount // …and with it
 }
 
-// liveCount counts live-only events by type. It is never changed: the next
-// one is a copy. nil counts nothing.
-type liveCount map[event.Type]uint64
+// seq returns the number of record i, also if it is not in the file yet; 0 if
+// it never will be.
+func (n *node) seq(i int) uint64 {
+	if n.ahead != nil {
+		return n.ahead[i].Seq
+	}
+	return n.recs[i].Seq
+}
+
+// before reports whether record i has a number less than seq.
+func (n *node) before(i int, seq uint64) bool {
+	s := n.seq(i)
+	return s != 0 && s < seq
+}
+
+// liveCount counts events that bear no number, by type. It is never changed:
+// the next one is a copy. nil counts nothing.
+type liveCount = tally
 
 // minus returns what c counts beyond old, for the types of a set.
-func (c liveCount) minus(old liveCount, types event.Set) map[event.Type]uint64 {
-	var out map[event.Type]uint64
+func (c tally) minus(old tally, types event.Set) (out tally) {
 	for t, n := range c {
 		if n > old[t] && types.Has(t) {
-			if out == nil {
-				out = map[event.Type]uint64{}
-			}
-			out[t] = n - old[t]
+			out.add(t, n-old[t])
 		}
 	}
 	return out
@@ -67,6 +79,9 @@ type window struct {
 	from     uint64        // guarded by mu; number of nodes[0]
 	bytes    int           // guarded by mu; cost of nodes
 	next     uint64        // guarded by mu; sequence number of the next record to be published
+	durable  uint64        // guarded by mu; last number that may be read from the file
+	ahead    []*node       // guarded by mu; what was published and is not in the file yet, if it may still come there
+	aheadAt  uint64        // guarded by mu; number of the first of them
 	lastTime time.Time     // guarded by mu; arrival of the newest record
 	live     liveCount     // guarded by mu; live-only events published so far
 	changed  chan struct{} // guarded by mu; closed by the next publication; nil: nobody waits
@@ -76,13 +91,22 @@ type window struct {
 	cursors []*Cursor // guarded by curMu
 }
 
-func newWindow(limit int, next uint64) *window { return &window{limit: limit, next: next} }
+func newWindow(limit int, next uint64) *window {
+	return &window{limit: limit, next: next, durable: next - 1}
+}
 
 // published returns the last number that may be given away.
 func (w *window) published() uint64 {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	return w.next - 1
+	return w.durable
+}
+
+// upcoming returns the number of the next record that will be published.
+func (w *window) upcoming() uint64 {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.next
 }
 
 // newest returns the last published record's number and arrival; the time is
@@ -90,7 +114,7 @@ func (w *window) published() uint64 {
 func (w *window) newest() (uint64, time.Time) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	return w.next - 1, w.lastTime
+	return w.durable, w.lastTime
 }
 
 // publish makes records visible: it is the only way into the window. The
@@ -99,17 +123,81 @@ func (w *window) publish(recs []Record, bits []uint8) {
 	if len(recs) == 0 {
 		return
 	}
+	w.add(makeNodes(recs, bits), false)
+}
+
+// publishAhead is publish for records that are not in the file and may come
+// there later: they are given away without the numbers that they have.
+func (w *window) publishAhead(recs []Record, bits []uint8) {
 	nodes := makeNodes(recs, bits)
+	for _, n := range nodes {
+		n.recs, n.ahead = slices.Clone(n.recs), n.recs
+		for i := range n.recs {
+			n.recs[i].Seq = 0
+		}
+	}
+	w.add(nodes, true)
+}
+
+// settled says that what was published ahead, up to record last, is in the
+// file now. Who comes to it in memory from now on gets it with its numbers.
+func (w *window) settled(last uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.durable = last
+	for i, n := range w.ahead {
+		for _, r := range n.ahead {
+			if r.Seq != 0 {
+				w.lastTime = r.Time
+			}
+		}
+		if at := w.aheadAt + uint64(i); at >= w.from {
+			numbered := *n
+			numbered.recs, numbered.ahead = n.ahead, nil
+			w.nodes[at-w.from] = &numbered
+		}
+	}
+	w.ahead = nil
+	w.tellLocked()
+}
+
+// aheadLocked returns how many records of the given types, from number seq on,
+// are neither in the file nor in the window, though they may come into the
+// file.
+func (w *window) aheadLocked(seq uint64, types event.Set) (out tally) {
+	first := w.firstLocked()
+	for _, n := range w.ahead {
+		for _, r := range n.ahead {
+			if r.Seq >= seq && r.Seq < first && types.Has(r.Type) {
+				out.add(r.Type, 1)
+			}
+		}
+	}
+	return out
+}
+
+// tellLocked ends the waiting of who waits for a number.
+func (w *window) tellLocked() {
+	if w.changed != nil {
+		close(w.changed)
+		w.changed = nil
+	}
+}
+
+// add appends nodes and wakes who waits for them.
+func (w *window) add(nodes []*node, ahead bool) {
 	w.mu.Lock()
 	number := w.from + uint64(len(w.nodes))
 	for _, n := range nodes {
 		w.appendLocked(n)
 	}
 	w.trimLocked(len(nodes))
-	if w.changed != nil {
-		close(w.changed)
-		w.changed = nil
+	if ahead {
+		w.ahead, w.aheadAt = nodes, number
+	} else if len(w.ahead) == 0 {
+		w.durable = w.next - 1
 	}
+	w.tellLocked()
 	w.mu.Unlock()
 
 	var mask uint64
@@ -124,17 +212,17 @@ func (w *window) appendLocked(n *node) {
 	var live liveCount
 	for i := range n.recs {
 		r := &n.recs[i]
-		if r.Seq != 0 {
-			w.next, w.lastTime = r.Seq+1, r.Time
+		if seq := n.seq(i); seq != 0 {
+			w.next = seq + 1
+			if r.Seq != 0 {
+				w.lastTime = r.Time
+			}
 			continue
 		}
 		if live == nil {
 			live = maps.Clone(w.live)
-			if live == nil {
-				live = liveCount{}
-			}
 		}
-		live[r.Type]++
+		live.add(r.Type, 1)
 	}
 	if live != nil {
 		w.live = live
@@ -230,10 +318,7 @@ func (w *window) unregister(c *Cursor) {
 func (w *window) close() {
 	w.mu.Lock()
 	w.closed = true
-	if w.changed != nil {
-		close(w.changed)
-		w.changed = nil
-	}
+	w.tellLocked()
 	w.mu.Unlock()
 	w.curMu.Lock()
 	defer w.curMu.Unlock()
@@ -249,7 +334,7 @@ func (w *window) await(seq uint64) (<-chan struct{}, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case w.next > seq:
+	case w.durable >= seq:
 		return nil, nil
 	case w.closed:
 		return nil, ErrClosed
@@ -281,7 +366,10 @@ func (w *window) findLocked(seq uint64) (number uint64, index int) {
 	}
 	if i < len(w.nodes) && w.nodes[i].first < seq {
 		n := w.nodes[i]
-		index = slices.IndexFunc(n.recs, func(r Record) bool { return r.Seq == seq-1 }) + 1
+		for n.seq(index) != seq-1 {
+			index++ // there is one: numbers have no hole
+		}
+		index++
 	}
 	return w.from + uint64(i), index
 }

@@ -2,35 +2,40 @@ package journal
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/bits"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"torjournal/tor/event"
 )
 
-// The writer is the one goroutine that changes the journal. It upholds:
+// The writer is the one goroutine that changes the journal. It upholds, each
+// with the test that fails if it does not:
 //
-//  1. (G1) A record is published only after the commit that holds it has
-//     returned nil.
+//  1. (G1) A record is published with its number only after the commit that
+//     holds it has returned nil. (TestCrashImages)
 //  2. (G2) Publication is in the order of the queue, live-only events
 //     included: everything that one turn takes is published at once, after
-//     its commit.
+//     its commit. (TestWriterLiveOnly)
 //  3. Sequence numbers have no hole and are never used twice: the next number
 //     moves on only after a commit that returned nil, and the commit itself
 //     checks that its first record follows the last one in the file.
+//     (TestModel)
 //  4. A failed commit is ambiguous: bbolt may have written it. So nothing is
-//     taken back and nothing new is begun; the tail is read again, and the same
-//     batch under the same first number is committed until that succeeds.
+//     taken back: the same batch under the same first number is committed
+//     again until that succeeds, whatever happens meanwhile.
+//     (TestWriterRepeatsFailedCommit)
+//  5. (G6) A disk that fails holds nobody up. When a commit has failed and
+//     failed again, an outage begins, see outage.go. (TestOutage…)
 //
 // One turn:
 //
 //	take everything that has arrived, up to a block's size, of one session
 //	number the recorded ones, encode them as one batch
-//	until nil: commit(batch, finished seal, evictions); after an error reread
-//	publish(records)                  // one call site, as has commit
+//	commit(batch, finished seal, evictions), once more after an error
+//	publish(records), or begin an outage
 //	hand the tail to the sealer if it is full
 //
 // Why group commit and not a timer: at a low rate an event waits for one
@@ -38,6 +43,11 @@ import (
 // the next. Why sealing is not a turn of its own: the block's encoding takes
 // longer than a commit, so it happens beside the writer, and its exchange
 // shares the sync of a commit that is made anyway.
+//
+// Why trying again is sound after a failed sync, though the kernel may have
+// forgotten the pages that it could not write: bbolt never writes over what is
+// valid, and the next try is a new transaction that writes all of it once
+// more and syncs that.
 //
 // The way that lost: publishing from the transaction's OnCommit hook. It runs
 // after a commit that returned nil too, but then bbolt, and not this file,
@@ -49,10 +59,13 @@ type writerEnv struct {
 	expired func() bool                           // whether records are past the age limit
 	reread  func() (last uint64, err error)       // last record in the file, after a failed commit
 	publish func(recs []Record, bits []uint8)     // gives both away
+	ahead   func(recs []Record, bits []uint8)     // the same, of records that are not in the file yet: without their numbers
+	settled func(last uint64)                     // what went ahead, up to last, is in the file now
 	evicted func(last uint64)                     // the ring has given up what is up to last
 	seal    func(batches []header)                // ask for a block of these; finished ones come on sealed
 	pause   func(d time.Duration) (stopping bool) // wait before the next try
 	now     func() time.Time
+	clock   func() (us int64, mono time.Duration) // as items are stamped
 }
 
 type writer struct {
@@ -62,6 +75,8 @@ type writer struct {
 	log      *slog.Logger
 	batchMax int           // bytes of wire that one turn takes
 	delay    time.Duration // how long a commit waits for more events
+	retry    time.Duration // how often an outage tries to write
+	roomWait time.Duration // how long readers may hold up a commit before that is an outage
 	sealed   chan sealResult
 	done     chan struct{} // closed when the goroutine has ended
 	counts   *counts
@@ -75,10 +90,13 @@ type writer struct {
 	sealing   bool   // the sealer works on batches at the tail's head
 	ready     *seal  // a finished block that the next commit puts in
 	items     []item // scratch
-	err       error  // what the goroutine ended with…
-	lost      int    // …and how many events it had taken and could not commit
+	out       *outage
+	watch     clockWatch
+	missed    uint64 // delivered and not journaled since the last Flush
+	err       error  // what the goroutine ended with
 
 	failure atomic.Pointer[string] // why commits fail now; nil when they succeed
+	since   atomic.Int64           // when the outage began, µs since 1970; 0: there is none
 }
 
 // sealResult is what the sealer hands back.
@@ -96,12 +114,22 @@ type batch struct {
 }
 
 const (
-	// firstRetry and lastRetry are the pauses after failed commits: short at
-	// first, because the usual cause of one alone is a reader that pins pages.
+	// quickTries is how often a commit is tried before an outage begins, with
+	// a pause of firstRetry between: one error alone may be no more than that.
+	quickTries = 2
 	firstRetry = 10 * time.Millisecond
-	lastRetry  = time.Second
 
-	// closingTries is how often a commit is tried once the journal closes.
+	// roomWait is how long a commit is tried that fails only because readers
+	// hold the pages it needs, with pauses of at most roomRetry: longer than a
+	// reader that copies and closes takes, and short for who watches live.
+	roomWait  = time.Second
+	roomRetry = 100 * time.Millisecond
+
+	// outageRetry is how often an outage tries to write.
+	outageRetry = time.Second
+
+	// closingTries is how often, with a pause of roomRetry, that is tried once
+	// the journal closes.
 	closingTries = 3
 
 	// idleTurn is how often an idle writer looks for records past the age
@@ -112,6 +140,7 @@ const (
 // run takes turns until the queue is closed and empty.
 func (w *writer) run() {
 	defer close(w.done)
+	w.watch.look(w.env.clock())
 	idle := time.NewTicker(idleTurn)
 	defer idle.Stop()
 	for {
@@ -124,37 +153,55 @@ func (w *writer) run() {
 		case len(items) > 0 || dropped != nil:
 			w.turn(items, dropped)
 		case closed:
+			w.finish()
 			return
 		default:
 			select {
 			case <-w.q.wake:
-			case res := <-w.sealed:
+			case res := <-w.seals():
 				w.takeSeal(res)
 				w.turnIdle()
 			case <-idle.C:
 				w.turnIdle()
+			case <-w.out.tick():
+				w.resume()
 			}
 		}
 		w.q.release()
-		if w.err != nil {
-			w.giveUp()
-			return
+		if w.out.due() {
+			w.resume()
 		}
 	}
 }
 
 // turnIdle commits what has to be done though no event has come.
 func (w *writer) turnIdle() {
+	if w.out != nil {
+		return
+	}
+	if jump := w.watch.look(w.env.clock()); jump != nil {
+		w.group([]item{*jump}, nil)
+		return
+	}
 	if w.ready != nil || w.env.expired() {
-		w.err = w.apply(&change{})
+		_ = w.apply(&change{}) // the outage that begins sees to it
 		return
 	}
 	w.askSealer()
 }
 
+// seals returns the channel of finished blocks. During an outage they wait:
+// the change that is pending says which one is next.
+func (w *writer) seals() chan sealResult {
+	if w.out != nil {
+		return nil
+	}
+	return w.sealed
+}
+
 // linger waits for more events if the user asked for fewer commits.
 func (w *writer) linger() {
-	for w.delay > 0 {
+	for w.delay > 0 && w.out == nil {
 		since, now, ok := w.q.hurry(w.batchMax)
 		left := w.delay - (w.env.now().Sub(w.q.start) - since)
 		if !ok || now || left <= 0 {
@@ -169,8 +216,26 @@ func (w *writer) linger() {
 	}
 }
 
-// turn commits and publishes events.
-func (w *writer) turn(items []item, dropped map[event.Type]uint64) {
+// turn commits and publishes events, and before the first that was stamped
+// after a jump of the wall clock the event that says so.
+func (w *writer) turn(items []item, dropped tally) {
+	for w.out == nil {
+		i, jump := w.watch.scan(items)
+		if jump == nil {
+			break
+		}
+		w.group(slices.Concat(items[:i], []item{*jump}), nil)
+		items = items[i:]
+	}
+	w.group(items, dropped)
+}
+
+// group commits events together and publishes them.
+func (w *writer) group(items []item, dropped tally) {
+	if w.out != nil {
+		w.deliver(items, dropped)
+		return
+	}
 	b := w.number(items, dropped)
 	if w.encode(b); len(b.data) > w.storedMax || int(b.hdr.raw) > maxPayload {
 		// Only an event that is a batch alone can be that large.
@@ -179,32 +244,32 @@ func (w *writer) turn(items []item, dropped map[event.Type]uint64) {
 		b = w.number(nil, w.q.tooLarge(b.recs[0].Type, dropped))
 		w.encode(b)
 	}
-	if b.data != nil {
-		if w.err = w.apply(&change{batch: b}); w.err != nil {
-			w.lost = len(b.recs)
-			return
-		}
+	if b.data != nil && w.apply(&change{batch: b}) != nil {
+		return
 	}
 	w.counts.add(b)
 	w.env.publish(b.recs, b.bits)
 }
 
 // turnOp answers a Flush, begins a session, or does upkeep between commits.
-func (w *writer) turnOp(o *op, dropped map[event.Type]uint64) {
+func (w *writer) turnOp(o *op, dropped tally) {
 	if dropped != nil {
 		w.turn(nil, dropped)
 	}
-	if o.source != nil && w.err == nil {
-		o.session, o.continued, w.err = w.beginSession(*o.source, o.begun)
-	}
-	o.err = w.err
-	if o.run != nil && w.err == nil {
+	switch {
+	case o.source != nil:
+		o.session, o.continued = w.beginSession(*o.source, o.begun)
+	case o.run != nil:
 		o.err = o.run(w)
+	default:
+		o.err = w.flushed()
 	}
 	close(o.done)
 }
 
-func (w *writer) beginSession(src event.Source, begun time.Time) (id uint64, continued bool, err error) {
+// beginSession makes what follows belong to src. While the disk fails the
+// session is written when it does no more.
+func (w *writer) beginSession(src event.Source, begun time.Time) (id uint64, continued bool) {
 	if begun.IsZero() {
 		begun = w.env.now()
 	}
@@ -214,22 +279,24 @@ func (w *writer) beginSession(src event.Source, begun time.Time) (id uint64, con
 		if sameProcess(w.session.Source, src) {
 			continued = true
 			if w.session.Source == src {
-				return w.session.ID, true, nil
+				return w.session.ID, true
 			}
 			s.ID, s.First, s.Begun = w.session.ID, w.session.First, w.session.Begun
 		}
 	}
-	if err := w.apply(&change{session: s}); err != nil {
-		return 0, false, err
+	if w.out != nil {
+		w.out.session, w.out.fresh = s, w.out.fresh || !continued
+	} else {
+		_ = w.apply(&change{session: s}) // the outage that begins sees to it
 	}
 	w.session = s
 	w.counts.session.Store(s.ID)
-	return s.ID, continued, nil
+	return s.ID, continued
 }
 
 // number makes records of items and, after them, of what was dropped. The
 // records' numbers count from w.next, which moves on with the commit only.
-func (w *writer) number(items []item, dropped map[event.Type]uint64) *batch {
+func (w *writer) number(items []item, dropped tally) *batch {
 	b := &batch{recs: make([]Record, 0, len(items)+1), bits: make([]uint8, 0, len(items)+1)}
 	next := w.next
 	var session uint64
@@ -264,8 +331,13 @@ func (w *writer) encode(b *batch) {
 }
 
 // apply commits c, together with what the sealer has finished and with large
-// batches at the tail's head, which are blocks already.
+// batches at the tail's head, which are blocks already. If that fails an outage
+// has begun, which sees to it that c is committed in the end. During an outage
+// nothing is applied.
 func (w *writer) apply(c *change) error {
+	if w.out != nil {
+		return w.out.err()
+	}
 	select {
 	case res := <-w.sealed:
 		w.takeSeal(res)
@@ -276,56 +348,44 @@ func (w *writer) apply(c *change) error {
 		c.promote = w.tail.blocks()
 	}
 	c.toBlock = c.batch != nil && w.tail.empty() && w.tail.large(&c.batch.hdr)
-	out, err := w.commitUntil(c)
-	if err != nil {
-		return err
+	if err := w.commit(c); err != nil {
+		w.beginOutage(c, err)
+		return w.out.err()
 	}
-	w.counts.commits.Add(1)
-	w.settleTail(c, out)
 	w.askSealer()
 	return nil
 }
 
-// commitUntil is where all changes become durable.
-func (w *writer) commitUntil(c *change) (outcome, error) {
-	pause := firstRetry
-	for try := 1; ; try++ {
-		out, err := w.env.commit(c)
-		if err == nil {
-			w.recovered()
-			return out, nil
+// commit tries to commit c. An error means that the disk fails: it has come
+// again, or readers have held the pages it needs for too long.
+func (w *writer) commit(c *change) error {
+	var waited time.Duration
+	for try, pause := 1, firstRetry; ; try++ {
+		err := w.commitOnce(c)
+		waits := errors.Is(err, errNoRoom) && waited < w.roomWait
+		if err == nil || try >= quickTries && !waits {
+			return err
 		}
-		w.failed(err, c)
 		if stopping := w.env.pause(pause); stopping && try >= closingTries {
-			return out, err
+			return err
 		}
-		pause = min(2*pause, lastRetry)
+		waited += pause
+		pause = min(2*pause, roomRetry)
 	}
 }
 
-// failed notes why commits fail. The batch is not touched: whether it is in
-// the file or not, it is committed again as it is.
-func (w *writer) failed(err error, c *change) {
-	text := err.Error()
-	old := w.failure.Swap(&text)
-	if old != nil && *old == text {
-		return
+// commitOnce is where all changes become durable.
+func (w *writer) commitOnce(c *change) error {
+	out, err := w.env.commit(c)
+	if err != nil {
+		text := err.Error()
+		w.failure.Store(&text)
+		return err
 	}
-	last, rerr := w.env.reread()
-	args := []any{"error", err, "last_in_file", last, "next", w.next}
-	if c.batch != nil {
-		args = append(args, "waiting", c.batch.hdr.count())
-	}
-	if rerr != nil {
-		args = append(args, "reread", rerr)
-	}
-	w.log.Error("the journal cannot be written: events wait in memory; free the disk or replace the file", args...)
-}
-
-func (w *writer) recovered() {
-	if w.failure.Swap(nil) != nil {
-		w.log.Info("the journal is written again")
-	}
+	w.failure.Store(nil)
+	w.counts.commits.Add(1)
+	w.settleTail(c, out)
+	return nil
 }
 
 // settleTail brings the writer's picture of the file up to date.
@@ -372,13 +432,6 @@ func (w *writer) takeSeal(res sealResult) {
 	case !errors.Is(res.err, errEvicted):
 		w.sealing = true // for ever: the same would fail again
 		w.log.Error("the newest records cannot be sealed into a block and stay as they are", "error", res.err)
-	}
-}
-
-// giveUp ends the waiting of everybody after an error that closing met.
-func (w *writer) giveUp() {
-	if lost := w.lost + w.q.fail(w.err); lost > 0 {
-		w.err = fmt.Errorf("journal: %d events are lost: %w", lost, w.err)
 	}
 }
 

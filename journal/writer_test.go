@@ -92,6 +92,16 @@ func (f *fakeFile) publish(recs []Record, _ []uint8) {
 	f.published = append(f.published, recs...)
 }
 
+// ahead takes what is delivered though it is not in the file.
+func (f *fakeFile) ahead(recs []Record, _ []uint8) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range recs {
+		r.Seq = 0
+		f.published = append(f.published, r)
+	}
+}
+
 func (f *fakeFile) got() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -115,10 +125,11 @@ func startWriter(t *testing.T, f *fakeFile, change func(*writer)) (w *writer, st
 		q: newQueue(queueBytes, time.Now), log: slog.New(slog.DiscardHandler),
 		batchMax: 1 << 20, storedMax: 1 << 20, tail: tail{sealAt: 1 << 20},
 		sealed: make(chan sealResult, 1), done: make(chan struct{}), counts: newCounts(),
-		enc: testEncoder(t), next: 1,
+		enc: testEncoder(t), next: 1, retry: outageRetry, roomWait: roomWait,
 	}
 	w.env = writerEnv{
-		commit: f.commit, reread: f.reread, publish: f.publish, now: time.Now,
+		commit: f.commit, reread: f.reread, publish: f.publish, ahead: f.ahead, now: time.Now, clock: w.q.clock,
+		settled: func(uint64) {},
 		expired: func() bool { return false }, evicted: func(uint64) {},
 		seal: func(h []header) { f.sealJobs = append(f.sealJobs, h) },
 		pause: func(d time.Duration) bool {
@@ -228,9 +239,8 @@ func TestWriterRepeatsFailedCommit(t *testing.T) {
 	for name, fails := range map[string][]failKind{
 		"absent":         {failAbsent},
 		"present":        {failPresent},
-		"both":           {failAbsent, failPresent, failAbsent, failPresent},
-		"for a minute":   slices.Repeat([]failKind{failAbsent}, 66),
-		"after the next": {succeed, failPresent, failPresent},
+		"both":           {failAbsent, succeed, failPresent},
+		"after the next": {succeed, failPresent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -239,7 +249,7 @@ func TestWriterRepeatsFailedCommit(t *testing.T) {
 				put(t, w, word("a"), word("b"))
 				synctest.Wait()
 				if fails[0] != succeed && (f.got() != "" || w.writeError() == "") {
-					t.Errorf("published %q, error %q while commits fail", f.got(), w.writeError())
+					t.Errorf("published %q, error %q after a commit that failed", f.got(), w.writeError())
 				}
 				put(t, w, word("c"))
 				if err := flush(t, w); err != nil {
@@ -269,16 +279,13 @@ func TestWriterGivesUpWhenClosing(t *testing.T) {
 		w, stop := startWriter(t, f, nil)
 		put(t, w, word("a"))
 		time.Sleep(3 * time.Second)
-		put(t, w, word("b"), word("c"))
+		put(t, w, word("b"), word("c"), liveWord("x"))
 		o := &op{done: make(chan struct{})}
 		put(t, w, item{op: o})
 		stop()
 		<-o.done
-		if o.err == nil || w.err == nil || !strings.Contains(w.err.Error(), "3 events are lost") {
+		if !errors.Is(o.err, ErrUnjournaled) || w.err == nil || !strings.Contains(w.err.Error(), "3 events are lost") {
 			t.Errorf("errors %v and %v", o.err, w.err)
-		}
-		if f.got() != "" {
-			t.Errorf("published %q", f.got())
 		}
 	})
 }

@@ -186,11 +186,15 @@ func printJournal(w io.Writer, j daemon.JournalStatus, loc *time.Location) {
 	fmt.Fprintf(w, "\t%s%s\n", formatSize(uint64(j.Size)), limitText(j))
 	if j.FirstTime == nil || j.LastTime == nil {
 		fmt.Fprintf(w, "\tempty\n")
-		return
+	} else {
+		fmt.Fprintf(w, "\trecords %d to %d, %s to %s\n", j.First, j.Last, j.FirstTime.In(loc).Format(shortTime), j.LastTime.In(loc).Format(shortTime))
 	}
-	fmt.Fprintf(w, "\trecords %d to %d, %s to %s\n", j.First, j.Last, j.FirstTime.In(loc).Format(shortTime), j.LastTime.In(loc).Format(shortTime))
-	if j.WriteError != "" {
-		fmt.Fprintf(w, "\tNOT WRITING: %s\n", printable(j.WriteError))
+	if j.Outage != nil {
+		fmt.Fprintf(w, "\tNOT WRITING since %s: %s\n", j.Outage.In(loc).Format(shortTime), printable(j.WriteError))
+		fmt.Fprintf(w, "\tevents are delivered but not recorded; make room on the disk or replace it, writing goes on by itself\n")
+	}
+	if j.Unjournaled > 0 {
+		fmt.Fprintf(w, "\t%d events since the start were delivered but are not recorded\n", j.Unjournaled)
 	}
 }
 

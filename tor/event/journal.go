@@ -8,8 +8,8 @@ const (
 	WhatSourceRestored = "SOURCE_RESTORED" // the source is back
 	WhatSnapshot       = "SNAPSHOT"        // the source's state, in tor's own words
 	WhatDropped        = "DROPPED"         // events were dropped
-	WhatUnjournaled    = "UNJOURNALED"     // from here on events are delivered but not written
-	WhatJournaled      = "JOURNALED"       // events are written again
+	WhatUnjournaled    = "UNJOURNALED"     // from here on events are delivered but not written; never journaled itself
+	WhatJournaled      = "JOURNALED"       // events are written again; COUNT of TYPES since SINCE are missing
 	WhatClock          = "CLOCK"           // the wall clock jumped
 	WhatConsensus      = "CONSENSUS"       // a consensus arrived: digest and validity
 	WhatCommand        = "COMMAND"         // a controller sent a command

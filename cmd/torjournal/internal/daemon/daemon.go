@@ -126,7 +126,7 @@ func (d *Daemon) wire() (err error) {
 	})
 	d.rates.count = func() uint64 {
 		st := d.journal.Stats()
-		return st.Records + st.LiveOnly
+		return st.Records + st.LiveOnly + st.Unjournaled
 	}
 	return nil
 }

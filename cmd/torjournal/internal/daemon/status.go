@@ -45,6 +45,9 @@ type JournalStatus struct {
 	QueueBytes int                   `json:"queue_bytes"`
 	ByType     map[event.Type]uint64 `json:"by_type,omitempty"`
 	WriteError string                `json:"write_error,omitempty"`
+
+	Unjournaled uint64     `json:"unjournaled"`      // delivered, but not in the file
+	Outage      *time.Time `json:"outage,omitempty"` // since when the file cannot be written
 }
 
 // SourceStatus is the Tor process that is recorded.
@@ -127,6 +130,7 @@ func journalStatus(st journal.Stats) JournalStatus {
 		First: st.First, Last: st.Last, FirstTime: instant(st.FirstTime), LastTime: instant(st.LastTime),
 		Session: st.Session, Records: st.Records, LiveOnly: st.LiveOnly, Commits: st.Commits,
 		Dropped: st.Dropped, QueueBytes: st.QueueBytes, ByType: st.ByType, WriteError: st.WriteError,
+		Unjournaled: st.Unjournaled, Outage: instant(st.Outage),
 	}
 }
 
