@@ -42,6 +42,11 @@ func (a *ageClock) before(maxAge time.Duration) int64 {
 	if maxAge == 0 {
 		return 0
 	}
+	return max(1, a.now().Add(-maxAge).UnixMicro())
+}
+
+// now returns the wall time that is believed.
+func (a *ageClock) now() time.Time {
 	wall, mono := a.read()
 	offset := wall.Sub(a.base) - mono
 	switch {
@@ -52,5 +57,5 @@ func (a *ageClock) before(maxAge time.Duration) int64 {
 	case mono-a.since >= clockTrust:
 		a.offset, a.jumped = offset, false
 	}
-	return max(1, a.base.Add(mono+a.offset-maxAge).UnixMicro())
+	return a.base.Add(mono + a.offset)
 }

@@ -23,7 +23,8 @@ type change struct {
 type seal struct {
 	block    header
 	data     []byte
-	replaces []header // batches of the tail, in order
+	replaces []header  // batches of the tail, in order
+	sums     []stepSum // of its BW events, by minute
 }
 
 // outcome is what a commit found out.
@@ -40,6 +41,7 @@ type committer struct {
 
 	limit   int // pages that may be in use
 	reserve int // pages kept free for what a transaction needs beside its values
+	rollups rollupLimits
 }
 
 // transactionPages is what a transaction writes beside its values: the paths
@@ -58,6 +60,7 @@ func (w *committer) reset(opt Options) error {
 	}
 	w.limit, w.reserve = ringPages(opt, w.store.pageSize())
 	w.ages.maxAge = opt.MaxAge
+	w.rollups = rollupLimits{bytes: rollupBudget(opt.MaxSize), now: w.ages.now}
 	return nil
 }
 
@@ -114,6 +117,9 @@ func (w *committer) try(c *change) (out outcome, err error) {
 		if out.sealed, err = apply(tx, c); err != nil {
 			return err
 		}
+		if err := w.rollUp(tx, c, out.sealed); err != nil {
+			return err
+		}
 		if err := w.evict(tx, c, room, pageSize); err != nil {
 			return err
 		}
@@ -129,7 +135,7 @@ func (c *change) pages(pageSize int) int {
 		n += pages(len(c.batch.data), pageSize)
 	}
 	if c.seal != nil {
-		n += pages(len(c.seal.data), pageSize)
+		n += pages(len(c.seal.data), pageSize) + rollupPages(c.seal.sums)
 	}
 	return n
 }
@@ -297,6 +303,11 @@ func (w *committer) evict(tx *bolt.Tx, c *change, room, pageSize int) error {
 		tooOld := ok && h.maxTime < before
 		if !ok || room >= 0 && !tooOld || c.batch != nil && h.first == c.batch.hdr.first {
 			break
+		}
+		if string(bucket) == string(bucketTail) {
+			if err := w.rollups.addEvicted(tx, h); err != nil {
+				return err
+			}
 		}
 		if err := remove(tx, bucket, h); err != nil {
 			return err

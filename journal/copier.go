@@ -245,6 +245,9 @@ func (c *copier) rest(v *Vacuumed) error {
 			if err := copyOthers(from, to); err != nil {
 				return err
 			}
+			if err := sumGiven(from, to, given, c.opt); err != nil {
+				return err
+			}
 			if err := dropGiven(to, given); err != nil {
 				return err
 			}

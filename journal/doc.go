@@ -28,8 +28,8 @@
 //     silence, and never a panic or a fault.
 //
 // It does not parse events, choose what is kept, or know the control port:
-// tor/scrub and control do. It does not encrypt, and it does not sum up what
-// the ring gives away.
+// tor/scrub and control do. It does not encrypt. Of what the ring gives away it
+// keeps sums of the bandwidth only, by the minute and by the hour (rollups.go).
 //
 // A limit that is lowered makes the ring give away what is too much, but the
 // file keeps its size, and the pages of what was evicted keep their bytes until

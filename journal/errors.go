@@ -38,7 +38,7 @@ var (
 // what was written, and where.
 type DamageError struct {
 	Path   string // of the file; "" when the batch came another way
-	Bucket string // "tail", "blocks", "index", "sessions", "meta"; "" if unknown
+	Bucket string // "tail", "blocks", "index", "sessions", "rollups", "meta"; "" if unknown
 	Seq    uint64 // first sequence number of the batch; 0 if unknown
 	Err    error  // what is wrong
 }

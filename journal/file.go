@@ -152,6 +152,18 @@ func (f *File) Sessions(context.Context) (out []Session, err error) {
 	return out, err
 }
 
+// Rollups returns the sums of BW events of which a part may lie in Since ≤
+// time < Until; a zero time is no bound. Without any the answer is empty.
+func (f *File) Rollups(ctx context.Context, since, until time.Time) (out StoredRollups, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	err = f.with(func(s *store) error {
+		out, err = s.rollups(ctx, since, until)
+		return err
+	})
+	return out, err
+}
+
 // SeekTime returns the number of the first record of the first batch that may
 // hold a record at or after t; if there is none, one more than the last.
 func (f *File) SeekTime(ctx context.Context, t time.Time) (seq uint64, err error) {

@@ -320,6 +320,11 @@ func (j *Journal) Bounds(ctx context.Context) (Bounds, error) {
 // Sessions is Reader's.
 func (j *Journal) Sessions(context.Context) ([]Session, error) { return j.store.sessions() }
 
+// Rollups is like File's.
+func (j *Journal) Rollups(ctx context.Context, since, until time.Time) (StoredRollups, error) {
+	return j.store.rollups(ctx, since, until)
+}
+
 // Close refuses new events, commits and publishes those that wait, and closes
 // the file. Cursors can still read what is in memory. Further calls return
 // what the first did.

@@ -6,13 +6,14 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// The buckets of schema 1, see package migrations and FORMAT.md.
+// The buckets of schema 2, see package migrations and FORMAT.md.
 var (
 	bucketMeta     = []byte("meta")
 	bucketTail     = []byte("tail")
 	bucketBlocks   = []byte("blocks")
 	bucketIndex    = []byte("index")
 	bucketSessions = []byte("sessions")
+	bucketRollups  = []byte("rollups") // not in schema 1
 
 	keyEvicted = []byte("evicted") // in meta: the last number that the ring gave up
 	keyValue   = []byte("v")       // the one key of a large value's own bucket

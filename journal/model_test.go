@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -119,9 +120,47 @@ func (m *model) close(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.compareSums(t)
 	if v.Records > 0 && v.Last != uint64(len(m.records)) || v.Records != 0 && v.First < m.first {
 		t.Fatalf("the file holds %d to %d, want %d to %d", v.First, v.Last, m.first, len(m.records))
 	}
+}
+
+// compareSums: every BW event that was ever recorded is in a sum or in the
+// tail, once.
+func (m *model) compareSums(t *rapid.T) {
+	f, err := OpenFile(m.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	stored, err := f.Rollups(context.Background(), time.Time{}, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := stored.Decode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, steps := range [][]Rollup{got.Minutes, got.Hours} {
+		var want, sum stepSum
+		for _, r := range m.records[:got.Last] {
+			if bw, ok := parseBW(r.Wire); ok && r.Type == event.BW {
+				want.merge(&bw)
+			}
+		}
+		for _, r := range steps {
+			sum.merge(&stepSum{0, r.Seconds, r.Read, r.Written, r.PeakRead, r.PeakWritten})
+		}
+		if sum != want {
+			t.Fatalf("the sum of records 1 to %d is %+v, want %+v", got.Last, sum, want)
+		}
+	}
+}
+
+func parseBW(wire []byte) (s stepSum, ok bool) {
+	n, _ := fmt.Sscanf(string(wire), "650 BW %d %d\r\n", &s.read, &s.written)
+	return stepSum{0, 1, s.read, s.written, s.read, s.written}, n == 2
 }
 
 func (m *model) reopen(t *rapid.T) {
@@ -158,7 +197,7 @@ func (m *model) append(t *rapid.T) {
 	var wires []string
 	for range rapid.IntRange(1, 30).Draw(t, "n") {
 		typ := rapid.SampledFrom(modelTypes).Draw(t, "type")
-		wires = append(wires, fmt.Sprintf("650 %s %d\r\n", typ, len(m.records)+len(wires)))
+		wires = append(wires, fmt.Sprintf("650 %s %d %d\r\n", typ, len(m.records)+len(wires), len(wires)))
 	}
 	m.add(t, wires...)
 }

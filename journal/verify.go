@@ -41,8 +41,9 @@ func Verify(path string) (Verified, error) {
 }
 
 type verifier struct {
-	found Verified
-	errs  []error
+	found   Verified
+	errs    []error
+	rollups rollupCheck
 }
 
 func (v *verifier) report(bucket string, seq uint64, err error) {
@@ -65,7 +66,7 @@ func (v *verifier) file(tx *bolt.Tx) error {
 		return err
 	}
 	v.found.Last = given
-	for _, walk := range []func(*bolt.Tx) error{v.blocks, v.tail, v.orphans, v.sessions} {
+	for _, walk := range []func(*bolt.Tx) error{v.summed, v.blocks, v.tail, v.orphans, v.sessions, v.sums} {
 		if err := walk(tx); err != nil {
 			return err
 		}
@@ -142,6 +143,7 @@ func (v *verifier) batch(bucket string, h header, data []byte) {
 		v.found.First = h.first
 	}
 	v.found.Records += uint64(len(recs))
+	v.rollups.add(recs)
 }
 
 // agrees compares what the header says with what the records say.

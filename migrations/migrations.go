@@ -36,6 +36,7 @@ type step struct {
 // are only ever appended.
 var steps = []step{
 	{"create", create},
+	{"rollups", rollups},
 }
 
 // Latest is the newest schema this program knows.

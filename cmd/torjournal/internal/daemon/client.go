@@ -141,6 +141,23 @@ func (c *Client) Sessions(ctx context.Context) (ss []journal.Session, err error)
 	return ss, err
 }
 
+// Rollups is like journal.File's.
+func (c *Client) Rollups(ctx context.Context, since, until time.Time) (out journal.StoredRollups, err error) {
+	resp, err := c.get(ctx, "/rollups", rangeQuery(0, journal.Range{Since: since, Until: until}).Encode())
+	if err != nil {
+		return out, err
+	}
+	defer resp.Body.Close()
+	if resp.ContentLength < 0 || resp.ContentLength > maxAnswer {
+		return out, fmt.Errorf("daemon: rollups of %d bytes, more than %d", resp.ContentLength, maxAnswer)
+	}
+	out.Data = make([]byte, resp.ContentLength)
+	if _, err := io.ReadFull(resp.Body, out.Data); err != nil {
+		return out, fmt.Errorf("%w: rollups: %w", errUnreachable, err)
+	}
+	return out, nil
+}
+
 // Status asks the daemon how it is.
 func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	err = c.getJSON(ctx, "/status", "", &s)

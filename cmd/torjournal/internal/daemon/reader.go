@@ -14,6 +14,12 @@ import (
 // for a daemon's socket and for records of a daemon that came and went.
 const pollFile = 500 * time.Millisecond
 
+// reader is what the daemon and the file both answer.
+type reader interface {
+	journal.Reader
+	Rollups(ctx context.Context, since, until time.Time) (journal.StoredRollups, error)
+}
+
 // Reader reads a journal through the daemon if one runs, else from the file,
 // and changes over when the daemon comes or goes. It is for one goroutine.
 type Reader struct {
@@ -79,7 +85,7 @@ const (
 
 // ask calls do with the present reader, and again with the other one if the
 // daemon has just gone or has just taken the file.
-func ask[T any](ctx context.Context, r *Reader, do func(journal.Reader) (T, error)) (T, error) {
+func ask[T any](ctx context.Context, r *Reader, do func(reader) (T, error)) (T, error) {
 	v, err := do(r.present())
 	for try := 0; try < triesOfOther && r.moved(err) && ctx.Err() == nil; try++ {
 		if rerr := r.resolve(ctx); rerr == nil {
@@ -102,7 +108,7 @@ func (r *Reader) moved(err error) bool {
 	return errors.Is(err, journal.ErrLocked) || r.client != nil && errors.Is(err, errUnreachable)
 }
 
-func (r *Reader) present() journal.Reader {
+func (r *Reader) present() reader {
 	if r.client != nil {
 		return r.client
 	}
@@ -111,17 +117,22 @@ func (r *Reader) present() journal.Reader {
 
 // Fetch is journal.Reader's.
 func (r *Reader) Fetch(ctx context.Context, seq uint64, rng journal.Range) (journal.Stored, error) {
-	return ask(ctx, r, func(rd journal.Reader) (journal.Stored, error) { return rd.Fetch(ctx, seq, rng) })
+	return ask(ctx, r, func(rd reader) (journal.Stored, error) { return rd.Fetch(ctx, seq, rng) })
 }
 
 // Bounds is journal.Reader's.
 func (r *Reader) Bounds(ctx context.Context) (journal.Bounds, error) {
-	return ask(ctx, r, func(rd journal.Reader) (journal.Bounds, error) { return rd.Bounds(ctx) })
+	return ask(ctx, r, func(rd reader) (journal.Bounds, error) { return rd.Bounds(ctx) })
 }
 
 // Sessions is journal.Reader's.
 func (r *Reader) Sessions(ctx context.Context) ([]journal.Session, error) {
-	return ask(ctx, r, func(rd journal.Reader) ([]journal.Session, error) { return rd.Sessions(ctx) })
+	return ask(ctx, r, func(rd reader) ([]journal.Session, error) { return rd.Sessions(ctx) })
+}
+
+// Rollups is like journal.File's.
+func (r *Reader) Rollups(ctx context.Context, since, until time.Time) (journal.StoredRollups, error) {
+	return ask(ctx, r, func(rd reader) (journal.StoredRollups, error) { return rd.Rollups(ctx, since, until) })
 }
 
 // Wait is journal.Reader's. Without a daemon it waits for one to come.

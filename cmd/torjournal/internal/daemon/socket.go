@@ -30,6 +30,7 @@ func SocketPath(path string) string { return path + ".sock" }
 //	GET /fetch?seq=N&since=µs&until=µs&to=N&types=A+B&session=N
 //	    200, Torjournal-From/-First/-Last, the batch as stored; 204: none yet
 //	GET /wait?seq=N    200 when record N exists
+//	GET /rollups?since=µs&until=µs    200, the sums of bandwidth as stored
 //	503: the daemon is ending; any other 4xx or 5xx: a line of text
 //	GET /bounds, /sessions, /status    200, JSON
 const (
@@ -51,17 +52,18 @@ const maxTools = 64
 
 // privateServer answers tools on the private socket.
 type privateServer struct {
-	reader  journal.Reader
+	reader  reader
 	status  func() Status
 	fetches chan struct{} // holds a token for each fetch under way
 	http    http.Server
 }
 
-func newPrivateServer(rd journal.Reader, status func() Status, log *slog.Logger) *privateServer {
+func newPrivateServer(rd reader, status func() Status, log *slog.Logger) *privateServer {
 	s := &privateServer{reader: rd, status: status, fetches: make(chan struct{}, maxFetches)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /fetch", s.fetch)
 	mux.HandleFunc("GET /wait", s.wait)
+	mux.HandleFunc("GET /rollups", s.rollups)
 	mux.HandleFunc("GET /bounds", func(w http.ResponseWriter, r *http.Request) {
 		b, err := rd.Bounds(r.Context())
 		answer(w, r, b, err)
@@ -125,15 +127,40 @@ func (s *privateServer) fetch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h := w.Header()
-	h.Set("Content-Type", "application/octet-stream")
-	h.Set("Content-Length", strconv.Itoa(len(st.Data)))
 	h.Set(headerFrom, strconv.FormatUint(st.From, 10))
 	h.Set(headerFirst, strconv.FormatUint(st.First, 10))
 	h.Set(headerLast, strconv.FormatUint(st.Last, 10))
+	answerStored(w, st.Data)
+}
+
+// answerStored gives bytes as they lie in the file.
+func answerStored(w http.ResponseWriter, data []byte) {
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 	// A tool that has stopped reading must not keep its place from others.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(toolPatience))
-	_, _ = w.Write(st.Data)
+	_, _ = w.Write(data)
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+}
+
+func (s *privateServer) rollups(w http.ResponseWriter, r *http.Request) {
+	_, rng, err := parseRange(r.URL.Query())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	select {
+	case s.fetches <- struct{}{}:
+		defer func() { <-s.fetches }()
+	case <-r.Context().Done():
+		return
+	}
+	out, err := s.reader.Rollups(r.Context(), rng.Since, rng.Until)
+	if err != nil {
+		fail(w, r, err)
+		return
+	}
+	answerStored(w, out.Data)
 }
 
 func (s *privateServer) wait(w http.ResponseWriter, r *http.Request) {
