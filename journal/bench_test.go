@@ -357,7 +357,7 @@ func BenchmarkEncode(b *testing.B) {
 // that the corpus fills. `make bench` reports it.
 func BenchmarkSeal(b *testing.B) {
 	recs := corpusRecords(b)
-	enc, err := newEncoder(zstd.SpeedBetterCompression)
+	enc, err := newPacker()
 	if err != nil {
 		b.Fatal(err)
 	}

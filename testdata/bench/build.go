@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -50,6 +49,18 @@ func (w *builder) fill(ctx context.Context, l timeline, from, to, each int) erro
 		}
 	}
 	return w.Flush(ctx)
+}
+
+// settle returns when the journal has stopped to work on what it holds: what
+// was left plain under load is encoded again while nothing comes.
+func (w *builder) settle() {
+	const quiet = 700 * time.Millisecond
+	commits, since := w.Stats().Commits, time.Now()
+	for begin := time.Now(); time.Since(since) < quiet && time.Since(begin) < 2*patience; time.Sleep(20 * time.Millisecond) {
+		if n := w.Stats().Commits; n != commits {
+			commits, since = n, time.Now()
+		}
+	}
 }
 
 // groupEvents is how many events a commit takes where it does not matter.
@@ -118,33 +129,4 @@ func keptBytes(path string) (used float64, err error) {
 		return nil
 	})
 	return used, err
-}
-
-// vacuum gives a closed journal's free pages back.
-func (b *bench) vacuum(path string) error {
-	src, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: patience})
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	dst, err := bolt.Open(path+".new", 0o600, nil)
-	if err != nil {
-		return err
-	}
-	dst.AllocSize = 32 << 10
-	var high int64
-	err = bolt.Compact(dst, src, 1<<20)
-	if err == nil {
-		err = dst.View(func(tx *bolt.Tx) error { high = tx.Size(); return nil })
-	}
-	if cerr := dst.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Truncate(path+".new", high)
-	}
-	if err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	return err
 }

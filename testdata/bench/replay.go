@@ -63,6 +63,7 @@ func (b *bench) fillUntilNow(ctx context.Context, path string, events int, span 
 	}
 	alone := min(events, 10_000)
 	err = w.fill(ctx, l, 0, events-alone, groupEvents)
+	w.settle()
 	if err == nil {
 		err = w.fill(ctx, l, events-alone, events, 1)
 	}

@@ -62,6 +62,7 @@ func scan(ctx context.Context, b *bench) ([]row, error) {
 		return nil, err
 	}
 	err = w.fill(ctx, l, 0, events, groupEvents)
+	w.settle()
 	if cerr := w.Close(); err == nil {
 		err = cerr
 	}

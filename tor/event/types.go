@@ -150,6 +150,9 @@ func (s Set) Union(o Set) Set {
 	if s.all || o.all {
 		return AllTypes()
 	}
+	if len(s.other) == 0 && len(o.other) == 0 {
+		return Set{mask: s.mask | o.mask}
+	}
 	return NewSet(append(s.List(), o.List()...)...)
 }
 
