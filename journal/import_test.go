@@ -62,6 +62,9 @@ func TestImport(t *testing.T) {
 		t.Errorf("%d records", seq)
 	}
 	all, err := j.Sessions(ctx)
+	if time.Since(all[0].Begun) > time.Hour {
+		t.Errorf("the session of now began %v", all[0].Begun)
+	}
 	if err != nil || len(all) != 3 || !all[1].Begun.Equal(begun) || all[1].First != 2 || all[1].Source.Name != "old.log" {
 		t.Errorf("sessions %+v, %v", all, err)
 	}

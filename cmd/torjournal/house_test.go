@@ -76,7 +76,7 @@ var edges = map[string]map[string]string{
 		"replay":                         "paces records",
 		"tor/controlport":                "addresses and credentials",
 		"tor/event":                      "short and JSON forms of events",
-		"tor/logfile":                    "reads the logs that are imported",
+		"tor/logfile":                    "reads the logs that are imported, writes such logs",
 		"tor/scrub":                      "checks --record before anything starts",
 	},
 	"cmd/torjournal-demo": {

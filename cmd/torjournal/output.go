@@ -15,10 +15,11 @@ import (
 	"unicode/utf8"
 
 	"torjournal/journal"
+	"torjournal/tor/logfile"
 )
 
 // recordForms are the values of -o.
-var recordForms = []string{"short", "wire", "json"}
+var recordForms = []string{"short", "wire", "json", "torctl"}
 
 // recordPrinter writes records in one form.
 type recordPrinter struct {
@@ -43,6 +44,12 @@ func (p *recordPrinter) print(r journal.Record) error {
 		return err
 	case "json":
 		return p.json(r)
+	case "torctl":
+		line, err := logfile.AppendTorctl(p.w.AvailableBuffer(), r.Time, r.Wire)
+		if err == nil {
+			_, err = p.w.Write(line)
+		}
+		return err
 	default:
 		return p.short(r)
 	}

@@ -16,12 +16,12 @@ func (p program) replayCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "replay",
 		Usage:     "tell again what happened",
-		UsageText: "torjournal replay [--since 1h] [--until TIME] [-e CIRC,BW] [-n N] [-f] [-o short|wire|json]\n\n   torjournal replay --since 1h -e CIRC,STREAM",
+		UsageText: "torjournal replay [--since 1h] [--until TIME] [-e CIRC,BW] [-n N] [-f] [-o short|wire|json|torctl]\n\n   torjournal replay --since 1h -e CIRC,STREAM",
 		Flags: append(rangeFlags(),
 			&cli.StringFlag{Name: "events", Aliases: []string{"e"}, Usage: "only these `TYPES`, for example CIRC,BW"},
 			&cli.IntFlag{Name: "lines", Aliases: []string{"n"}, Usage: "only the last `N` records; lifts the default of one hour"},
 			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on with what happens now"},
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "short", Usage: "`FORM` of a record: short, wire (the journaled bytes), json"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "short", Usage: "`FORM` of a record: short, wire (the journaled bytes), json, torctl (as OnionPerf logs)"},
 		),
 		Action: p.replay,
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -185,6 +186,48 @@ func TestBadLines(t *testing.T) {
 				t.Errorf("got %q, want %q", g, tc.want)
 			}
 		})
+	}
+}
+
+// endless gives text again and again, size bytes of it.
+type endless struct {
+	text string
+	size int
+}
+
+func (e *endless) Read(p []byte) (n int, err error) {
+	if e.size <= 0 {
+		return 0, io.EOF
+	}
+	for n+len(e.text) <= len(p) {
+		n += copy(p[n:], e.text)
+	}
+	e.size -= n
+	return n, nil
+}
+
+// A line or an event without an end is read to the end, and not kept.
+func TestMemoryIsBounded(t *testing.T) {
+	const size = 256 << 20
+	for name, in := range map[string]io.Reader{
+		"a line":         &endless{"xxxxxxxx", size},
+		"a line of JSON": io.MultiReader(strings.NewReader(`{"raw":"`), &endless{"xxxxxxxx", size}),
+		"an event":       io.MultiReader(strings.NewReader("650+NS\r\n"), &endless{strings.Repeat("x", 1000) + "\r\n", size}),
+	} {
+		format := Wire
+		if name == "a line of JSON" {
+			format = JSONLines
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		l := readAll(t, in, format)
+		runtime.ReadMemStats(&after)
+		if len(l.entries) > 0 || len(l.bad) != 1 || l.err != nil {
+			t.Errorf("%s: %d events, %d faults, %v", name, len(l.entries), len(l.bad), l.err)
+		}
+		if used := after.TotalAlloc - before.TotalAlloc; used > size*3/4 { // growing to 24 MiB takes some
+			t.Errorf("%s: %d MiB were allocated for %d MiB without an end", name, used>>20, size>>20)
+		}
 	}
 }
 
