@@ -63,6 +63,7 @@ func (p program) app() *cli.App {
 			p.queryCommand(),
 			p.importCommand(),
 			p.statusCommand(),
+			p.vacuumCommand(),
 			p.versionCommand(),
 		},
 	}

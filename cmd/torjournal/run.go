@@ -34,6 +34,7 @@ func (p program) runCommand() *cli.Command {
 			&cli.BoolFlag{Name: "scrub", Usage: "replace targets, addresses, onion names, credentials and bridges by keyed hashes before anything is written or delivered"},
 			&cli.StringFlag{Name: "scrub-key", Usage: "`FILE` of the key of --scrub, made if it is not there (default: the journal's name with .scrubkey)"},
 			&cli.StringFlag{Name: "max-size", Value: "1GiB", Usage: "`SIZE` the journal may have; the oldest records make room"},
+			&cli.StringFlag{Name: "max-age", Value: "role", Usage: "`AGE` at which records are removed, 30d for instance; none; or role: 30d, but 24h on a relay or a bridge"},
 			&cli.StringSliceFlag{Name: "control", Usage: "serve a control port at `ADDR`: host:port, port or unix:PATH, and behind it, each after a comma, what holds for it alone: cookie-file=F, hashed-password=H, no-auth, history, group=G"},
 			&cli.StringFlag{Name: "cookie-file", Usage: "controllers show this existing cookie `FILE`, tor's own for instance, instead of torjournal's"},
 			&cli.StringSliceFlag{Name: "hashed-password", Usage: "controllers may show the password of this `HASH` (tor --hash-password prints 16:…)"},
@@ -87,6 +88,15 @@ func (p program) runConfig(c *cli.Context) (cfg daemon.Config, err error) {
 		return cfg, usagef("--max-size: %w", err)
 	}
 	cfg.Options = journal.Options{MaxSize: size, Logger: cfg.Logger}
+	switch age := c.String("max-age"); age {
+	case "role":
+		cfg.AgeByRole, cfg.Options.MaxAge = true, daemon.OwnAge
+	case "none":
+	default:
+		if cfg.Options.MaxAge, err = parseAge(age); err != nil {
+			return cfg, usagef("--max-age: %w, or none, or role", err)
+		}
+	}
 	if cfg.Group != "" {
 		if _, err := user.LookupGroup(cfg.Group); err != nil {
 			return cfg, usagef("--group: %w", err)

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"torjournal/query/filter"
 )
 
 var units = []struct {
@@ -50,6 +52,32 @@ func formatSize(n uint64) string {
 		digits = 0
 	}
 	return strconv.FormatFloat(v, 'f', digits, 64) + " " + [...]string{"B", "KiB", "MiB", "GiB", "TiB"}[unit]
+}
+
+// parseAge reads "30d", "12h": how old a record may become.
+func parseAge(s string) (time.Duration, error) {
+	d, err := filter.Duration(s)
+	if err == nil && d == 0 {
+		err = fmt.Errorf("%q leaves no time to read anything", s)
+	}
+	return d, err
+}
+
+// formatAge writes how old records may become: "30 days", "36 hours".
+func formatAge(d time.Duration) string {
+	for _, unit := range []struct {
+		length time.Duration
+		name   string
+	}{{24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}} {
+		n := int(d / unit.length)
+		if d%unit.length == 0 && n == 1 {
+			return "1 " + unit.name
+		}
+		if d%unit.length == 0 && n > 0 {
+			return fmt.Sprintf("%d %ss", n, unit.name)
+		}
+	}
+	return d.String()
 }
 
 // formatSpan writes a duration of milliseconds for people: "1.24s", "3m12s".

@@ -204,7 +204,7 @@ func limitText(j daemon.JournalStatus) string {
 	}
 	text := " of at most " + formatSize(uint64(j.MaxSize))
 	if j.MaxAge > 0 {
-		text += ", at most " + formatSpan(j.MaxAge*1000)
+		text += "; records are kept for " + formatAge(time.Duration(j.MaxAge*float64(time.Second)))
 	}
 	return text
 }

@@ -56,8 +56,8 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 // Close drops the connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-func (c *Client) get(ctx context.Context, path, query string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://torjournal"+path+"?"+query, nil)
+func (c *Client) ask(ctx context.Context, method, path, query string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://torjournal"+path+"?"+query, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,11 @@ func (c *Client) get(ctx context.Context, path, query string) (*http.Response, e
 }
 
 func (c *Client) getJSON(ctx context.Context, path, query string, v any) error {
-	resp, err := c.get(ctx, path, query)
+	return c.askJSON(ctx, http.MethodGet, path, query, v)
+}
+
+func (c *Client) askJSON(ctx context.Context, method, path, query string, v any) error {
+	resp, err := c.ask(ctx, method, path, query)
 	if err != nil {
 		return err
 	}
@@ -100,7 +104,7 @@ func (c *Client) getJSON(ctx context.Context, path, query string, v any) error {
 
 // Fetch is journal.Reader's.
 func (c *Client) Fetch(ctx context.Context, seq uint64, r journal.Range) (journal.Stored, error) {
-	resp, err := c.get(ctx, "/fetch", rangeQuery(seq, r).Encode())
+	resp, err := c.ask(ctx, http.MethodGet, "/fetch", rangeQuery(seq, r).Encode())
 	if err != nil {
 		return journal.Stored{}, err
 	}
@@ -143,7 +147,7 @@ func (c *Client) Sessions(ctx context.Context) (ss []journal.Session, err error)
 
 // Rollups is like journal.File's.
 func (c *Client) Rollups(ctx context.Context, since, until time.Time) (out journal.StoredRollups, err error) {
-	resp, err := c.get(ctx, "/rollups", rangeQuery(0, journal.Range{Since: since, Until: until}).Encode())
+	resp, err := c.ask(ctx, http.MethodGet, "/rollups", rangeQuery(0, journal.Range{Since: since, Until: until}).Encode())
 	if err != nil {
 		return out, err
 	}
@@ -162,4 +166,11 @@ func (c *Client) Rollups(ctx context.Context, since, until time.Time) (out journ
 func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	err = c.getJSON(ctx, "/status", "", &s)
 	return s, err
+}
+
+// Vacuum has the daemon vacuum its journal, see journal.Journal.Vacuum. It is
+// given up if ctx ends before it is done.
+func (c *Client) Vacuum(ctx context.Context, l journal.Limits) (v journal.Vacuumed, err error) {
+	err = c.askJSON(ctx, http.MethodPost, "/vacuum", limitsQuery(l).Encode(), &v)
+	return v, err
 }

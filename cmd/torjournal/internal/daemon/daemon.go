@@ -41,6 +41,7 @@ type Config struct {
 	Version     string
 	Journal     string          // place of the file
 	Options     journal.Options // limits
+	AgeByRole   bool            // records are kept as long as the recorded tor's role asks; Options.MaxAge holds until it is known
 	Attach      []controlport.Address
 	Credentials controlport.Credentials
 	Name        string // what the source is called; "": its address
@@ -63,6 +64,7 @@ type Daemon struct {
 	journal   *journal.Journal
 	source    *controlport.Source
 	server    *control.Server
+	upkeep    *upkeep
 	rates     meter
 	listeners []namedListener
 }
@@ -95,14 +97,20 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err := d.warnOfUnscrubbed(ctx); err != nil {
 		return err
 	}
-	if err := d.wire(); err != nil {
+	if err := d.wire(ctx); err != nil {
 		return err
 	}
 	return d.serve(ctx)
 }
 
 // wire makes the parts and shows each what it may see of the others.
-func (d *Daemon) wire() (err error) {
+func (d *Daemon) wire(ctx context.Context) (err error) {
+	d.upkeep = newUpkeep(d.journal, d.cfg.AgeByRole, d.cfg.Logger)
+	sessions, err := d.journal.Sessions(ctx)
+	if err != nil {
+		return err
+	}
+	d.upkeep.recorded(sessions)
 	opt := controlport.SourceOptions{
 		Addresses:   d.cfg.Attach,
 		Credentials: d.cfg.Credentials,
@@ -171,6 +179,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 		run(func(ctx context.Context) error { return d.server.Serve(ctx, l.Listener, l.access) })
 	}
 	run(func(ctx context.Context) error { d.rates.run(ctx); return nil })
+	servers.Go(func() { d.upkeep.run(recording) })
 	d.announce()
 
 	err = d.source.Run(recording)

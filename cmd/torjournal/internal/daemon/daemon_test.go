@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -51,6 +53,11 @@ func written(t *testing.T, path string, n int) {
 // running starts a daemon whose tor is nowhere, and returns what ends it.
 func running(t *testing.T, path string) (stop func() error) {
 	t.Helper()
+	return runningWith(t, Config{Journal: path, Logger: slog.New(slog.DiscardHandler)})
+}
+
+func runningWith(t *testing.T, cfg Config) (stop func() error) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -62,12 +69,9 @@ func running(t *testing.T, path string) (stop func() error) {
 	_ = l.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
-	go func() {
-		ended <- Run(ctx, Config{
-			Version: "test", Journal: path, Attach: []controlport.Address{nowhere}, Record: "auto",
-			Logger: slog.New(slog.DiscardHandler), Ready: func() { close(ready) },
-		})
-	}()
+	cfg.Version, cfg.Attach, cfg.Record = "test", []controlport.Address{nowhere}, "auto"
+	cfg.Ready = func() { close(ready) }
+	go func() { ended <- Run(ctx, cfg) }()
 	select {
 	case <-ready:
 	case err := <-ended:
@@ -84,6 +88,28 @@ func running(t *testing.T, path string) (stop func() error) {
 	}
 	t.Cleanup(func() { _ = stop() })
 	return stop
+}
+
+// noisy returns n events of 16 KiB that do not compress.
+func noisy(n int) (evs []event.Event) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range n {
+		b := fmt.Appendf(nil, "650 NOTICE %d ", i)
+		for range 16 << 10 {
+			b = append(b, byte(' '+r.IntN(94)))
+		}
+		evs = append(evs, event.NewRaw(append(b, "\r\n"...)))
+	}
+	return evs
+}
+
+func sizeOf(t *testing.T, path string) int64 {
+	t.Helper()
+	fi, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fi.Size()
 }
 
 // everything reads all batches by sequence, as they are stored, and counts
@@ -231,7 +257,7 @@ func TestPrivateSocketRefusesNonsense(t *testing.T) {
 	defer c.Close()
 	for _, q := range []string{"/fetch?seq=x", "/fetch?seq=1&since=soon", "/fetch?seq=1&session=-1", "/wait?seq=", "/nothing?"} {
 		place, query, _ := strings.Cut(q, "?")
-		resp, err := c.get(t.Context(), place, query)
+		resp, err := c.ask(t.Context(), http.MethodGet, place, query)
 		if err == nil {
 			_ = resp.Body.Close()
 			t.Errorf("%s was answered", q)

@@ -25,6 +25,7 @@ func (d *Daemon) policy(conf map[string][]string) (controlport.Policy, error) {
 	if d.hasher != nil {
 		p = p.Hashed(d.hasher, conf)
 	}
+	d.upkeep.attached(p)
 	return p, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -33,6 +34,8 @@ func SocketPath(path string) string { return path + ".sock" }
 //	GET /rollups?since=µs&until=µs    200, the sums of bandwidth as stored
 //	503: the daemon is ending; any other 4xx or 5xx: a line of text
 //	GET /bounds, /sessions, /status    200, JSON
+//	POST /vacuum?size=BYTES&age=µs     200, JSON; 403 to any user but the
+//	    daemon's own and root
 const (
 	headerFrom  = "Torjournal-From"
 	headerFirst = "Torjournal-First"
@@ -50,20 +53,27 @@ const toolPatience = 10 * time.Second
 // goroutine and buffers each, 64 of them hold about 1.3 MiB.
 const maxTools = 64
 
+// served is what the private socket shows of the journal.
+type served interface {
+	reader
+	Vacuum(context.Context, journal.Limits) (journal.Vacuumed, error)
+}
+
 // privateServer answers tools on the private socket.
 type privateServer struct {
-	reader  reader
+	reader  served
 	status  func() Status
 	fetches chan struct{} // holds a token for each fetch under way
 	http    http.Server
 }
 
-func newPrivateServer(rd reader, status func() Status, log *slog.Logger) *privateServer {
+func newPrivateServer(rd served, status func() Status, log *slog.Logger) *privateServer {
 	s := &privateServer{reader: rd, status: status, fetches: make(chan struct{}, maxFetches)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /fetch", s.fetch)
 	mux.HandleFunc("GET /wait", s.wait)
 	mux.HandleFunc("GET /rollups", s.rollups)
+	mux.HandleFunc("POST /vacuum", s.vacuum)
 	mux.HandleFunc("GET /bounds", func(w http.ResponseWriter, r *http.Request) {
 		b, err := rd.Bounds(r.Context())
 		answer(w, r, b, err)
@@ -78,6 +88,7 @@ func newPrivateServer(rd reader, status func() Status, log *slog.Logger) *privat
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		ConnContext:       withPeer,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return s
@@ -170,6 +181,40 @@ func (s *privateServer) wait(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, r, struct{}{}, s.reader.Wait(r.Context(), seq))
+}
+
+func (s *privateServer) vacuum(w http.ResponseWriter, r *http.Request) {
+	if !mayChange(r) {
+		http.Error(w, "only the user that the daemon runs as, and root, may vacuum its journal", http.StatusForbidden)
+		return
+	}
+	l, err := parseLimits(r.URL.Query())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	v, err := s.reader.Vacuum(r.Context(), l)
+	answer(w, r, v, err)
+}
+
+// limitsQuery and parseLimits are each other's inverse.
+func limitsQuery(l journal.Limits) url.Values {
+	return url.Values{
+		"size": {strconv.FormatInt(l.MaxSize, 10)},
+		"age":  {strconv.FormatInt(l.MaxAge.Microseconds(), 10)},
+	}
+}
+
+func parseLimits(q url.Values) (l journal.Limits, err error) {
+	size, err := strconv.ParseInt(q.Get("size"), 10, 64)
+	if err != nil {
+		return l, fmt.Errorf("size: %q is no number", q.Get("size"))
+	}
+	age, err := strconv.ParseInt(q.Get("age"), 10, 64)
+	if err != nil || age > math.MaxInt64/1000 || age < 0 {
+		return l, fmt.Errorf("age: %q is no time in µs", q.Get("age"))
+	}
+	return journal.Limits{MaxSize: size, MaxAge: time.Duration(age) * time.Microsecond}, nil
 }
 
 // fail says that a question has no answer: 503 if the daemon is ending, and

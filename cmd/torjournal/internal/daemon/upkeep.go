@@ -1,0 +1,156 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"torjournal/journal"
+	"torjournal/tor/scrub"
+)
+
+const (
+	// OwnAge is how long a journal keeps records that tell of its user alone:
+	// those of a client or an onion service, and of a network for tests.
+	OwnAge = 30 * 24 * time.Hour
+
+	// othersAge is how long a relay or a bridge keeps what may tell of others,
+	// and how often their journal is vacuumed: what is evicted is to be gone
+	// from the file's bytes too.
+	othersAge = 24 * time.Hour
+
+	// vacuumRetry is when a vacuum that failed is tried again.
+	vacuumRetry = time.Hour
+)
+
+// ring is what upkeep does to the journal.
+type ring interface {
+	Limits() journal.Limits
+	SetLimits(context.Context, journal.Limits) error
+	Vacuum(context.Context, journal.Limits) (journal.Vacuumed, error)
+	Stats() journal.Stats
+}
+
+// upkeep sets the age limit that the role of the recorded tor asks for, and
+// vacuums the journal: daily on a relay or a bridge, and whenever its file is
+// larger than its limit, because the limit was lowered.
+type upkeep struct {
+	// immutable
+	ring   ring
+	byRole bool // the age limit is the role's; else it is what the user says
+	log    *slog.Logger
+	wake   chan struct{} // capacity 1; sent to when others has changed
+
+	others atomic.Bool // the recorded tor serves others
+
+	// owned by run
+	vacuumed bool      // others was true when due was set
+	due      time.Time // of the next vacuum; zero: none is
+}
+
+func newUpkeep(r ring, byRole bool, log *slog.Logger) *upkeep {
+	return &upkeep{ring: r, byRole: byRole, log: log, wake: make(chan struct{}, 1)}
+}
+
+// recorded believes what the newest session was until tor says what it is.
+func (u *upkeep) recorded(sessions []journal.Session) {
+	if n := len(sessions); n > 0 {
+		role := sessions[n-1].Source.Role
+		u.others.Store(role == scrub.Relay || role == scrub.Bridge)
+	}
+}
+
+// attached is called when a tor is attached. What is stripped for the sake of
+// others is not kept for long either.
+func (u *upkeep) attached(p *scrub.Policy) {
+	u.others.Store(p.Strips())
+	select {
+	case u.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run keeps the journal until ctx ends.
+func (u *upkeep) run(ctx context.Context) {
+	for {
+		u.turn(ctx)
+		var due <-chan time.Time
+		stop := func() bool { return true }
+		if !u.due.IsZero() {
+			t := time.NewTimer(time.Until(u.due))
+			due, stop = t.C, t.Stop
+		}
+		select {
+		case <-ctx.Done():
+		case <-u.wake:
+		case <-due:
+		}
+		stop()
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// turn does what has to be done now, and says when something has to be again.
+func (u *upkeep) turn(ctx context.Context) {
+	others := u.others.Load()
+	u.limit(ctx, others)
+	now := time.Now()
+	if others && !u.vacuumed {
+		u.due = now
+	}
+	st := u.ring.Stats()
+	tooLarge := st.Size > st.MaxSize
+	switch {
+	case tooLarge && u.due.IsZero():
+		u.due = now
+	case !others && !tooLarge:
+		u.due = time.Time{}
+	}
+	u.vacuumed = others
+	if u.due.IsZero() || now.Before(u.due) {
+		return
+	}
+	v, err := u.ring.Vacuum(ctx, journal.Limits{})
+	switch {
+	case err == nil:
+		u.log.Info("the journal was vacuumed", "bytes_before", v.Before, "bytes_after", v.After, "evicted", v.Evicted)
+		u.due = time.Time{}
+		if others {
+			u.due = now.Add(othersAge)
+		}
+	case ctx.Err() != nil || errors.Is(err, journal.ErrClosed):
+	default:
+		u.log.Warn("the journal cannot be vacuumed, and its file keeps what was evicted until it can: make room for a copy of it", "error", err, "next_try", vacuumRetry)
+		u.due = time.Now().Add(vacuumRetry)
+	}
+}
+
+// limit sets the age limit.
+func (u *upkeep) limit(ctx context.Context, others bool) {
+	l := u.ring.Limits()
+	if !u.byRole {
+		if others && !u.vacuumed && (l.MaxAge == 0 || l.MaxAge > othersAge) {
+			u.log.Warn("this tor serves others, and what may tell of them is kept longer than a day: run without --max-age if it need not be", "max_age", l.MaxAge)
+		}
+		return
+	}
+	age := OwnAge
+	if others {
+		age = othersAge
+	}
+	if l.MaxAge == age {
+		return
+	}
+	l.MaxAge = age
+	if err := u.ring.SetLimits(ctx, l); err != nil {
+		if ctx.Err() == nil && !errors.Is(err, journal.ErrClosed) {
+			u.log.Error("the journal's age limit cannot be set: see whether the disk is full", "error", err)
+		}
+		return
+	}
+	u.log.Info("records are kept so long, as the role of the recorded tor asks", "max_age", age)
+}
