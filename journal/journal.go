@@ -176,12 +176,12 @@ func (j *Journal) pause(d time.Duration) (stopping bool) {
 }
 
 // Append hands events to the writer, in order; it is the only way into the
-// journal for what happens now (Import: for the past). An event.Live is delivered in its place and never written. Append
-// returns when the events are queued, not when they are on disk: Flush waits
-// for that. When the queue is full it blocks; events that have waited 30 s
-// lead to drops, which are counted and recorded. After an error a first part
-// of the events may have been queued. The bytes that Format returns must not
-// change any more.
+// journal for what happens now (Import: for the past). An event.Live is
+// delivered in its place and never written. Append returns when the events are
+// queued, not when they are on disk: Flush waits for that. When the queue is
+// full it blocks; events that have waited 30 s lead to drops, which are counted
+// and recorded. After an error a first part of the events may have been queued.
+// The bytes that Format returns must not change any more.
 func (j *Journal) Append(ctx context.Context, evs ...event.Event) error {
 	if len(evs) > smallAppend {
 		return j.append(ctx, make([]item, 0, len(evs)), evs)

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"time"
 
-	"github.com/lmittmann/tint"
 	"github.com/urfave/cli/v2"
 
 	"torjournal/cmd/torjournal/internal/daemon"
@@ -77,10 +75,7 @@ func (p program) importLogs(c *cli.Context) error {
 func (p program) importer(c *cli.Context) (im *importer, err error) {
 	im = &importer{
 		name: c.String("source-name"), out: p.stdout, complain: p.complain, loc: p.location(c),
-		opt: journal.Options{
-			MaxSize: journal.DefaultMaxSize,
-			Logger:  slog.New(tint.NewTextHandler(p.stderr, &tint.Options{Level: slog.LevelWarn, NoColor: !isTerminal(p.stderr)})),
-		},
+		opt: journal.Options{MaxSize: journal.DefaultMaxSize},
 	}
 	if im.path, err = journalPath(c); err != nil {
 		return nil, err
@@ -205,11 +200,20 @@ func (im *importer) take(ctx context.Context, po *portion) error {
 		im.total.sessions++
 	}
 	if err := im.journal.Import(writing, po.events); err != nil {
-		return err
+		return im.writeError(err)
 	}
 	im.at = fmt.Sprintf("%s:%d", po.log.name, po.line)
 	im.total.add(po.events)
 	return nil
+}
+
+// writeError says what a failing disk means for an import, which unlike a
+// recorder has no reason to go on.
+func (im *importer) writeError(err error) error {
+	if errors.Is(err, journal.ErrUnjournaled) {
+		return fmt.Errorf("the journal cannot be written: %s; make room on the disk, then import what is left", im.journal.Stats().WriteError)
+	}
+	return err
 }
 
 func (im *importer) open(ctx context.Context) (err error) {
@@ -278,7 +282,9 @@ func (im *importer) finish(err error) error {
 		if st.First > im.first {
 			evicted = st.First - im.first
 		}
-		err = errors.Join(err, im.journal.Close())
+		if cerr := im.journal.Close(); err == nil {
+			err = cerr
+		}
 	}
 	t := &im.total
 	if t.events > 0 {
@@ -300,7 +306,7 @@ func (im *importer) finish(err error) error {
 	}
 	switch {
 	case err != nil && t.events > 0:
-		return fmt.Errorf("import: %v; what is told above is in the journal, up to %s", err, im.at)
+		return fmt.Errorf("import: %w; what is told above is in the journal, up to %s", err, im.at)
 	case err != nil:
 		return fmt.Errorf("import: %w", err)
 	case t.events == 0:

@@ -198,3 +198,26 @@ func TestImportIntoASmallJournal(t *testing.T) {
 		t.Errorf("%v, %v", fi, err)
 	}
 }
+
+// A full disk ends an import: it says why, how far it has come, and what to do,
+// and what it says is in the journal is there.
+func TestImportOntoAFullDisk(t *testing.T) {
+	db, log := journalIn(t), packed(t, "log", noise(20000), gzipped)
+	// Blocks of 512 bytes or a kilobyte, whichever the shell takes: 4 or 8 MB.
+	cmd := exec.Command("sh", "-c", `ulimit -f 8000 && exec torjournal import --journal "$0" "$1"`, db, log)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	_ = cmd.Run()
+	if code := cmd.ProcessState.ExitCode(); code != 1 {
+		t.Errorf("exit %d", code)
+	}
+	m := regexp.MustCompile(`cannot be written: .*make room on the disk.*up to .*log:(\d+)\n$`).FindStringSubmatch(errs.String())
+	if m == nil {
+		t.Fatalf("it says %q and %q", out.String(), errs.String())
+	}
+	n, _ := strconv.Atoi(m[1])
+	v, err := journal.Verify(db)
+	if err != nil || n == 0 || int(v.Records) < n || !strings.HasPrefix(out.String(), m[1]+" events of 1 session") {
+		t.Errorf("up to line %d; %+v, %v; it says %q", n, v, err, out.String())
+	}
+}

@@ -191,17 +191,16 @@ func TestBadLines(t *testing.T) {
 
 // endless gives text again and again, size bytes of it.
 type endless struct {
-	text string
-	size int
+	text     string
+	size, at int
 }
 
 func (e *endless) Read(p []byte) (n int, err error) {
 	if e.size <= 0 {
 		return 0, io.EOF
 	}
-	for n+len(e.text) <= len(p) {
-		n += copy(p[n:], e.text)
-	}
+	n = copy(p, e.text[e.at:])
+	e.at = (e.at + n) % len(e.text)
 	e.size -= n
 	return n, nil
 }
@@ -210,9 +209,9 @@ func (e *endless) Read(p []byte) (n int, err error) {
 func TestMemoryIsBounded(t *testing.T) {
 	const size = 256 << 20
 	for name, in := range map[string]io.Reader{
-		"a line":         &endless{"xxxxxxxx", size},
-		"a line of JSON": io.MultiReader(strings.NewReader(`{"raw":"`), &endless{"xxxxxxxx", size}),
-		"an event":       io.MultiReader(strings.NewReader("650+NS\r\n"), &endless{strings.Repeat("x", 1000) + "\r\n", size}),
+		"a line":         &endless{text: strings.Repeat("x", 4096), size: size},
+		"a line of JSON": io.MultiReader(strings.NewReader(`{"raw":"`), &endless{text: strings.Repeat("x", 4096), size: size}),
+		"an event":       io.MultiReader(strings.NewReader("650+NS\r\n"), &endless{text: strings.Repeat("x", 1000) + "\r\n", size: size}),
 	} {
 		format := Wire
 		if name == "a line of JSON" {
