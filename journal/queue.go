@@ -195,15 +195,21 @@ func (q *queue) wait(ctx context.Context, w *waiter, items []item) error {
 }
 
 // enterLocked enters as many items as there is room for, or under overload
-// drops those for which there is none, and returns the others.
+// drops those for which there is none and those that are worth least, and
+// returns the others.
 func (q *queue) enterLocked(items []item) []item {
 	for i := range items {
 		cost := items[i].cost()
 		switch {
+		case q.overload && items[i].sheddable():
+			q.dropLocked(&items[i]) // the room is for what is worth more
 		case q.bytes == 0, q.bytes+cost <= q.limit, cost == 0:
 			q.bytes += cost
 			if items[i].op != nil {
 				q.ops++
+			}
+			if len(q.items) == cap(q.items) && q.head > len(q.items)/4 {
+				q.moveLocked() // instead of growing
 			}
 			q.items = append(q.items, items[i])
 		case q.overload:
@@ -279,10 +285,14 @@ func (q *queue) compactLocked() {
 	case q.head == len(q.items):
 		q.items, q.head = q.items[:0], 0
 	case q.head > 1024 && q.head > len(q.items)/2:
-		n := copy(q.items, q.items[q.head:])
-		clear(q.items[n:])
-		q.items, q.head = q.items[:n], 0
+		q.moveLocked()
 	}
+}
+
+func (q *queue) moveLocked() {
+	n := copy(q.items, q.items[q.head:])
+	clear(q.items[n:])
+	q.items, q.head = q.items[:n], 0
 }
 
 // release says that what take returned is published.

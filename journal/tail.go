@@ -21,6 +21,11 @@ type tail struct {
 // too slow: then whatever can be moved is moved as it is.
 const lagFactor = 4
 
+// blockEvents bounds the events of a block where they are tiny: what a block is
+// while it is made counts by events, not by bytes. = 65,536 × (a record of 80
+// bytes, its columns) = 10 MiB.
+const blockEvents = 64 << 10
+
 func (t *tail) empty() bool { return len(t.batches) == 0 }
 
 func (t *tail) append(h header) {
@@ -73,9 +78,9 @@ func (t *tail) toSeal() []header {
 }
 
 // blockful returns how many batches at the head make a block: all of one
-// session, about sealAt bytes; 0 if they are too few still.
+// session, about sealAt bytes or blockEvents; 0 if they are too few still.
 func (t *tail) blockful() int {
-	size := 0
+	size, events := 0, uint64(0)
 	for i := range t.batches {
 		h := &t.batches[i]
 		switch {
@@ -84,7 +89,8 @@ func (t *tail) blockful() int {
 			i > 0 && size+int(h.raw) > t.sealAt+t.sealAt/4:
 			return i
 		}
-		if size += int(h.raw); size >= t.sealAt {
+		size, events = size+int(h.raw), events+h.count()
+		if size >= t.sealAt || events >= blockEvents {
 			return i + 1
 		}
 	}
