@@ -6,12 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"slices"
 	"strings"
 	"testing"
-
-	"github.com/klauspost/compress/zstd"
 
 	"torjournal/tor/controlport"
 	"torjournal/tor/testnet"
@@ -213,41 +209,4 @@ func TestRelayJournalNamesNoClient(t *testing.T) {
 			t.Errorf("the relay's journal has no %s", typ)
 		}
 	}
-}
-
-// everyByte returns the file as it lies on disk, and behind it whatever any
-// compressed frame in it holds, in live pages and in freed ones.
-func everyByte(t *testing.T, path string) []byte {
-	t.Helper()
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dec.Close()
-	out := slices.Clone(raw)
-	magic := []byte{0x28, 0xb5, 0x2f, 0xfd}
-	frames := 0
-	for at := 0; ; at++ {
-		i := bytes.Index(raw[at:], magic)
-		if i < 0 {
-			break
-		}
-		at += i
-		if err := dec.Reset(bytes.NewReader(raw[at:])); err != nil {
-			continue
-		}
-		text, _ := io.ReadAll(io.LimitReader(dec, 64<<20)) // what follows the frame is no frame
-		if len(text) > 0 {
-			frames++
-			out = append(out, text...)
-		}
-	}
-	if frames == 0 {
-		t.Fatalf("%s: no compressed frame found, so nothing was searched", path)
-	}
-	return out
 }

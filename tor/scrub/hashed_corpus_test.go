@@ -84,6 +84,7 @@ var secretPatterns = map[string]*regexp.Regexp{
 	"password":       regexp.MustCompile(`(SOCKS_PASSWORD="[^"]+")`),
 	"32 bytes":       regexp.MustCompile(`(?:^|[^A-Za-z0-9+/])([A-Za-z0-9+/]{43})(?:[^A-Za-z0-9+/]|$)`),
 	"place of HSDir": regexp.MustCompile(`HSDIR_INDEX=([0-9A-F]{64})`),
+	"index in text":  regexp.MustCompile(`index ([0-9A-F]{64})`),
 	"contact":        regexp.MustCompile(`ContactInfo=(\S+)`),
 	"bridge":         regexp.MustCompile(`650-Bridge=(.*)\r`),
 	"transport":      regexp.MustCompile(`650-ClientTransportPlugin=(.*)\r`),

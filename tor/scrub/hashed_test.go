@@ -124,6 +124,7 @@ func TestHashedFields(t *testing.T) {
 		{"names in text", "650 NOTICE Have tried resolving or connecting to address 'nx56.example' at 3 different places.", "650 NOTICE Have tried resolving or connecting to address 'h-#.scrubbed' at 3 different places."},
 		{"onion in text", "650 WARN Service address \"" + service + "\" invalid checksum, " + service + ".onion:80.", "650 WARN Service address \"o-#\" invalid checksum, o-#.onion:80."},
 		{"relay in text", "650 INFO Chose " + public1 + " [lLUqnackOX8BmU2i6wmbOIB45cnFrzm/x5Vd3L3ltbs] at 192.0.2.7", "650 INFO Chose " + public1 + " [d-#] at a-#.scrubbed"},
+		{"index in text", "650 INFO upload request with index D089D108069B1FC2C0022C2282C791217FF60C1052D5FDCFFD78D93E2FBAE332.", "650 INFO upload request with index x-#."},
 		{"bridge in text", "650 NOTICE new bridge descriptor 'otherbr' (fresh): $A4D5E794D96338C4A4D0444DCF368E1A5C88C909~otherbr [lLUqnackOX8BmU2i6wmbOIB45cnFrzm/x5Vd3L3ltbs] at 192.0.2.7",
 			"650 NOTICE new bridge descriptor 'scrubbed' (fresh): $BRIDGE~scrubbed [d-#] at a-#.scrubbed"},
 		{"bridge line in text", "650 WARN Bridge line \"obfs4 [2001:db8::7]:4711 1CB242004AB07AD24761DCE042A2F7CB9FB1E60C cert=AbCdEfGhIjKlMnOp/+ iat-mode=0\" is bad",
@@ -213,6 +214,10 @@ func TestHashedEqualStaysEqual(t *testing.T) {
 			{"650 CIRC 1 BUILT REND_QUERY=" + service, 0}, {"650 NOTICE for " + service + ".onion.", 0}, {"650 NOTICE for " + strings.ToUpper(service), 0},
 		},
 		{{"650 HS_DESC RECEIVED x NO_AUTH x " + blinded, 1}, {"650+HS_DESC_CONTENT x " + blinded + " x\r\n\r\n.\r\n650 OK", 1}, {"650 INFO with blinded key " + blinded + " to", 0}},
+		{
+			{"650 HS_DESC UPLOAD x NO_AUTH x " + blinded + " HSDIR_INDEX=D089D108069B1FC2C0022C2282C791217FF60C1052D5FDCFFD78D93E2FBAE332", 2},
+			{"650 INFO index D089D108069B1FC2C0022C2282C791217FF60C1052D5FDCFFD78D93E2FBAE332", 0},
+		},
 		{{`650 CIRC 1 BUILT SOCKS_USERNAME="a\"b"`, 0}, {`650 STREAM 1 NEW 0 x:1 SOCKS_USERNAME="a\"b"`, 1}, {`650 STREAM 1 NEW 0 x:1 SOCKS_USERNAME=a"b`, 1}},
 		{{"650 GUARD ENTRY " + bridge1 + " UP", 0}, {"650 CIRC 1 BUILT $" + digits1, 0}, {"650 NOTICE bridge " + strings.ToLower(digits1), 0}},
 	} {

@@ -189,9 +189,10 @@ func (h *Hasher) appendFingerprint(dst, fp []byte) []byte {
 
 // isFingerprint reports whether s is 40 hex digits.
 func isFingerprint(s []byte) bool {
-	if len(s) != 40 {
-		return false
-	}
+	return len(s) == 40 && isHex(s)
+}
+
+func isHex(s []byte) bool {
 	for _, c := range s {
 		if !isHexDigit(c) {
 			return false

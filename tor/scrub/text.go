@@ -6,6 +6,10 @@ import "bytes"
 // relay, the blinded key that is a descriptor's identifier.
 const idLen = 43
 
+// indexLen is the length of 32 bytes in hex: the place of a directory in the
+// ring that descriptors are spread over.
+const indexLen = 64
+
 // text replaces in what tor wrote for people, where anything may stand: all
 // addresses, host names and identifiers, and the names of bridges.
 func (k *keyed) text(from, to int) {
@@ -46,6 +50,9 @@ func (k *keyed) name(i, to int) int {
 	switch {
 	case n == idLen:
 		k.whole(ofDescriptor, i, i+n)
+		return i + n
+	case n == indexLen && isHex(k.src[i:i+n]):
+		k.whole(ofOther, i, i+n)
 		return i + n
 	case n == 40 && isFingerprint(k.src[i:i+n]):
 		end := i + n
