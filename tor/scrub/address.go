@@ -10,13 +10,16 @@ import "bytes"
 // tor's own version numbers look like (0.4.9.11).
 
 // appendScrubbed appends text with every address in it replaced, and with
-// hosts every host name too.
+// hosts every host name and every path of an onion service's descriptor too.
 func appendScrubbed(dst, text []byte, hosts bool) []byte {
 	copied := 0 // text[:copied] is in dst
 	for i := 0; i < len(text); {
 		from, to, found := i, i, false
 		if hosts && isHostByte(text[i]) && (i == copied || !isHostByte(text[i-1])) {
 			to, found = hostName(text, i)
+		}
+		if hosts && !found && text[i] == '/' {
+			from, to, found = descriptorPath(text, i)
 		}
 		if !found && isAddressByte(text[i]) {
 			from, to, found = addressAt(text, i, i == copied || !isAddressByte(text[i-1]))

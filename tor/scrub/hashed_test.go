@@ -111,6 +111,7 @@ func TestHashedFields(t *testing.T) {
 		{"bad host name", `650 STATUS_CLIENT WARN SOCKS_BAD_HOSTNAME HOSTNAME="my\\host"`, `650 STATUS_CLIENT WARN SOCKS_BAD_HOSTNAME HOSTNAME="h-#.scrubbed"`},
 		{"bootstrap", `650 STATUS_CLIENT WARN BOOTSTRAP PROGRESS=10 TAG=conn_done SUMMARY="Connected" HOSTID="` + digits1 + `" HOSTADDR="203.0.113.7:4711"`,
 			`650 STATUS_CLIENT WARN BOOTSTRAP PROGRESS=10 TAG=conn_done SUMMARY="Connected" HOSTID="BRIDGE" HOSTADDR="a-#.scrubbed:0"`},
+		{"source of a skew", "650 STATUS_GENERAL WARN CLOCK_SKEW SKEW=3 SOURCE=DIRSERV:192.0.2.1:80", "650 STATUS_GENERAL WARN CLOCK_SKEW SKEW=3 SOURCE=DIRSERV:a-#.scrubbed:0"},
 		{"own address", "650 STATUS_SERVER NOTICE EXTERNAL_ADDRESS ADDRESS=192.0.2.1 METHOD=CONFIGURED", "650 STATUS_SERVER NOTICE EXTERNAL_ADDRESS ADDRESS=a-#.scrubbed METHOD=CONFIGURED"},
 		{"bug", `650 STATUS_GENERAL WARN BUG REASON="went to www.example.com:25 (on Tor 0.4.9.11 )\n"`, `650 STATUS_GENERAL WARN BUG REASON="went to h-#.scrubbed:25 (on Tor 0.4.9.11 )\n"`},
 		// Configuration.
@@ -122,8 +123,11 @@ func TestHashedFields(t *testing.T) {
 			"650-CONF_CHANGED\r\n650-Nickname=x-#\r\n650-ContactInfo=x-#\r\n650-SocksPort=a-#.scrubbed:0 IsolateDestAddr\r\n650 OK"},
 		// Text.
 		{"names in text", "650 NOTICE Have tried resolving or connecting to address 'nx56.example' at 3 different places.", "650 NOTICE Have tried resolving or connecting to address 'h-#.scrubbed' at 3 different places."},
+		{"single label in text", "650 NOTICE Have tried resolving or connecting to address 'intranet' at 3 different places. No Tor server allows exit to nas:25.", "650 NOTICE Have tried resolving or connecting to address 'h-#.scrubbed' at 3 different places. No Tor server allows exit to h-#.scrubbed:25."},
+		{"number in text", "650 DEBUG Client asked for 2130706433:80", "650 DEBUG Client asked for h-#.scrubbed:80"},
 		{"onion in text", "650 WARN Service address \"" + service + "\" invalid checksum, " + service + ".onion:80.", "650 WARN Service address \"o-#\" invalid checksum, o-#.onion:80."},
 		{"relay in text", "650 INFO Chose " + public1 + " [lLUqnackOX8BmU2i6wmbOIB45cnFrzm/x5Vd3L3ltbs] at 192.0.2.7", "650 INFO Chose " + public1 + " [d-#] at a-#.scrubbed"},
+		{"descriptor's path", "650 DEBUG Received GET command '/tor/hs/3/" + blinded + "'.", "650 DEBUG Received GET command '/tor/hs/3/d-#'."},
 		{"index in text", "650 INFO upload request with index D089D108069B1FC2C0022C2282C791217FF60C1052D5FDCFFD78D93E2FBAE332.", "650 INFO upload request with index x-#."},
 		{"bridge in text", "650 NOTICE new bridge descriptor 'otherbr' (fresh): $A4D5E794D96338C4A4D0444DCF368E1A5C88C909~otherbr [lLUqnackOX8BmU2i6wmbOIB45cnFrzm/x5Vd3L3ltbs] at 192.0.2.7",
 			"650 NOTICE new bridge descriptor 'scrubbed' (fresh): $BRIDGE~scrubbed [d-#] at a-#.scrubbed"},

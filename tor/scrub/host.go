@@ -9,8 +9,12 @@ const onionLen = 56
 // hostName finds the host name that begins at text[i], with its port. A host
 // name is labels joined by single dots, the last of two
 // letters or more; a path component is none unless "//" stands before it. An onion
-// name is one wherever it stands, also without its ".onion".
+// name is one wherever it stands, also without its ".onion", and so is any word
+// where askedFor says so.
 func hostName(text []byte, i int) (to int, found bool) {
+	if to, found := askedFor(text, i); found {
+		return to, true
+	}
 	end := i
 	for end < len(text) && isHostByte(text[end]) {
 		end++
@@ -27,6 +31,45 @@ func hostName(text []byte, i int) (to int, found bool) {
 		return i, false
 	}
 	return port(text, end), true
+}
+
+// beforeHosts are tor's own words right before a host that somebody asked for:
+// there even a word without a dot, or a number, is one (inet_aton takes
+// 2130706433 for an address). Tor writes no other word there.
+var beforeHosts = []string{
+	"address '", "address \"", "Address '", "hostname '", "hostname \"", "host '", "host \"", "Hostname ", "onion hostname ",
+	"destination '", "Destination '", "lookup for '", "resolve '", "resolving '", "connecting to '", "connection to '",
+	"asked for ", "allows exit to ", "Invalid hostname ", "data for connection to ",
+}
+
+// askedFor finds the host that begins at text[i], with its port, if tor's
+// words before it say that it is one.
+func askedFor(text []byte, i int) (to int, found bool) {
+	if i < len("host '") || text[i-1] != ' ' && text[i-1] != '\'' && text[i-1] != '"' {
+		return i, false
+	}
+	for _, before := range beforeHosts {
+		if before[len(before)-1] == text[i-1] && bytes.HasSuffix(text[:i], []byte(before)) {
+			for to = i; to < len(text) && isHostByte(text[to]); to++ {
+			}
+			for to > i && text[to-1] == '.' {
+				to--
+			}
+			return port(text, to), to > i
+		}
+	}
+	return i, false
+}
+
+// descriptorPath finds the identifier in the path that begins at text[i], if
+// it is that of an onion service's descriptor: /tor/hs/3/<identifier>.
+func descriptorPath(text []byte, i int) (from, to int, found bool) {
+	const before = "/tor/hs/"
+	n := base64Run(text[i:])
+	if n <= len(before)+idLen || string(text[i:i+len(before)]) != before || !endsInID(text[i:i+n]) {
+		return i, i, false
+	}
+	return i + n - idLen, i + n, true
 }
 
 func isOnion(word []byte) bool {

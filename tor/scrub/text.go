@@ -10,6 +10,13 @@ const idLen = 43
 // ring that descriptors are spread over.
 const indexLen = 64
 
+// endsInID reports whether a run of Base64 digits, of which "/" is one, is an
+// identifier or a path that ends in one, such as /tor/hs/3/….
+func endsInID(run []byte) bool {
+	n := len(run) - idLen
+	return n == 0 || n > 0 && run[n-1] == '/'
+}
+
 // text replaces in what tor wrote for people, where anything may stand: all
 // addresses, host names and identifiers, and the names of bridges.
 func (k *keyed) text(from, to int) {
@@ -48,8 +55,8 @@ func (k *keyed) text(from, to int) {
 func (k *keyed) name(i, to int) int {
 	n := base64Run(k.src[i:to])
 	switch {
-	case n == idLen:
-		k.whole(ofDescriptor, i, i+n)
+	case endsInID(k.src[i : i+n]):
+		k.whole(ofDescriptor, i+n-idLen, i+n)
 		return i + n
 	case n == indexLen && isHex(k.src[i:i+n]):
 		k.whole(ofOther, i, i+n)
