@@ -21,6 +21,7 @@ type change struct {
 
 // seal is a finished block and what it replaces.
 type seal struct {
+	repack   bool // replaces blocks, not batches of the tail
 	block    header
 	data     []byte
 	replaces []header  // batches of the tail, in order
@@ -242,6 +243,9 @@ func find(tx *bolt.Tx, tail *bolt.Bucket, h header) (fate, error) {
 // they are the ones the block was made of. It reports whether the block is in
 // the file: not if the ring has taken the first of them.
 func applySeal(tx *bolt.Tx, s *seal) (bool, error) {
+	if s.repack {
+		return applyRepack(tx, s)
+	}
 	tail, err := appendOnly(tx, bucketTail)
 	if err != nil {
 		return false, err

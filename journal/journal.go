@@ -83,7 +83,7 @@ func start(s *store, opt Options) (*Journal, error) {
 	j.q = newQueue(opt.queueBytes, opt.Now)
 	j.q.monotonic = opt.monotonic
 	j.win = newWindow(opt.windowBytes, state.next)
-	j.sealer = &sealer{store: s, enc: blockEncoder, jobs: make(chan []header, 1), out: make(chan sealResult, 1), done: make(chan struct{})}
+	j.sealer = &sealer{store: s, enc: blockEncoder, jobs: make(chan sealJob, 1), out: make(chan sealResult, 1), done: make(chan struct{})}
 	j.committer = com
 	j.limits.Store(&Limits{MaxSize: opt.MaxSize, MaxAge: opt.MaxAge})
 	commit := commitFunc(com.commit)
@@ -94,10 +94,11 @@ func start(s *store, opt Options) (*Journal, error) {
 		env: writerEnv{
 			commit: commit, expired: com.expired, reread: s.reread, pause: j.pause, now: opt.Now, clock: j.q.clock,
 			publish: j.win.publish, ahead: j.win.publishAhead, settled: j.win.settled, evicted: j.win.evict,
-			seal: func(b []header) { j.sealer.jobs <- b },
+			seal:   func(job sealJob) { j.sealer.jobs <- job },
+			repack: func(r *repacker, sealAt int) ([]header, error) { return r.find(s, sealAt) },
 		},
 		q: j.q, log: opt.Logger, delay: opt.CommitDelay, retry: opt.outageRetry, roomWait: opt.roomWait,
-		batchMax: min(opt.sealBytes, turnBytes), storedMax: maxStored(opt.MaxSize),
+		batchMax: opt.turnMax(), storedMax: maxStored(opt.MaxSize),
 		sealed: j.sealer.out, done: make(chan struct{}), counts: j.counts,
 		enc: tailEncoder, next: state.next, session: state.session,
 		tail: tail{sealAt: opt.sealBytes, sealAge: sealAge(opt.MaxAge)},

@@ -47,7 +47,7 @@ func (j *Journal) SetLimits(ctx context.Context, l Limits) error {
 			return err
 		}
 		j.store.setMaxSize(l.MaxSize)
-		w.batchMax, w.storedMax, w.tail.sealAt = min(opt.sealBytes, turnBytes), maxStored(opt.MaxSize), opt.sealBytes
+		w.batchMax, w.storedMax, w.tail.sealAt = opt.turnMax(), maxStored(opt.MaxSize), opt.sealBytes
 		w.tail.sealAge = sealAge(l.MaxAge)
 		return w.apply(&change{})
 	})

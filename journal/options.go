@@ -109,6 +109,8 @@ func sealTarget(maxSize int64) int {
 // turnBytes bounds the records of one commit. = a quarter of a block.
 const turnBytes = 1 << 20
 
+func (o *Options) turnMax() int { return min(o.sealBytes, turnBytes) }
+
 // boltOptions is the table of bbolt's options and their reasons. The caller
 // adds OpenFile, which takes the lock and so stands for Timeout, and sets
 // AllocSize on the database, because bbolt has no option for it.

@@ -125,7 +125,7 @@ func (w *writer) resume() {
 	w.since.Store(0)
 	us, _ := w.env.clock()
 	w.log.Info("the journal is written again", "missing", o.total, "after", time.Duration(us-o.begun)*time.Microsecond)
-	w.askSealer()
+	w.askSealer(false)
 }
 
 // catchUp commits what is pending, and after it what there is to be said.

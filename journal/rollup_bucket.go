@@ -71,9 +71,11 @@ func readRollupState(b *bolt.Bucket) (st rollupState, ok bool, err error) {
 	return v.state, err == nil, err
 }
 
-// rollUp sums what the change has made a block of.
+// rollUp sums what the change has made a block of. What is packed again was
+// summed before, or never: an older program's blocks are not begun with in the
+// middle.
 func (w *committer) rollUp(tx *bolt.Tx, c *change, sealed bool) error {
-	if c.seal != nil && sealed {
+	if c.seal != nil && sealed && !c.seal.repack {
 		if err := w.rollups.add(tx, c.seal.block, c.seal.sums); err != nil {
 			return err
 		}

@@ -15,10 +15,23 @@ type sealer struct {
 	// immutable
 	store *store
 	enc   *packer         // owned by the sealer's goroutine
-	jobs  chan []header   // capacity 1; sent to by the writer, which has one job at work at most
+	jobs  chan sealJob    // capacity 1; sent to by the writer, which has one job at work at most
 	out   chan sealResult // capacity 1; received from by the writer
 	done  chan struct{}   // closed when the goroutine has ended
 }
+
+// sealJob names what a block is to be made of: batches of the tail or blocks,
+// which follow each other and are of one session.
+type sealJob struct {
+	batches []header
+	bucket  []byte
+}
+
+// repack reports whether the job is of blocks that are packed again.
+func (j *sealJob) repack() bool { return string(j.bucket) == string(bucketBlocks) }
+
+// repackFunc is repacker.find on the writer's file.
+type repackFunc func(r *repacker, sealAt int) ([]header, error)
 
 // run seals until ctx ends.
 func (s *sealer) run(ctx context.Context) {
@@ -27,27 +40,28 @@ func (s *sealer) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case batches := <-s.jobs:
-			made, err := s.seal(batches)
-			s.out <- sealResult{made, err} // never blocks: one job, one place
+		case job := <-s.jobs:
+			made, err := s.seal(job)
+			s.out <- sealResult{made, err, job.repack()} // never blocks: one job, one place
 		}
 	}
 }
 
-func (s *sealer) seal(batches []header) (*seal, error) {
+func (s *sealer) seal(job sealJob) (*seal, error) {
+	batches, bucket := job.batches, string(job.bucket)
 	var recs []Record
 	for _, h := range batches {
-		data, err := s.read(h)
+		data, err := s.read(job.bucket, h)
 		if err != nil {
 			return nil, err
 		}
 		_, payload, _, err := splitEnvelope(data)
 		if err != nil {
-			return nil, at(s.store.path, damaged("tail", h.first, "%w", err))
+			return nil, at(s.store.path, damaged(bucket, h.first, "%w", err))
 		}
 		more, err := decodeBatch(h, payload, noTypes)
 		if err != nil {
-			return nil, at(s.store.path, damaged("tail", h.first, "%w", err))
+			return nil, at(s.store.path, damaged(bucket, h.first, "%w", err))
 		}
 		recs = append(recs, more...)
 	}
@@ -55,20 +69,20 @@ func (s *sealer) seal(batches []header) (*seal, error) {
 	if first, last := batches[0].first, batches[len(batches)-1].last; h.first != first || h.last != last || h.count() != uint64(len(recs)) {
 		return nil, fmt.Errorf("journal: seal records %d to %d: the block holds %d to %d", first, last, h.first, h.last)
 	}
-	return &seal{block: h, data: data, replaces: batches, sums: minuteSums(recs)}, nil
+	return &seal{block: h, data: data, replaces: batches, sums: minuteSums(recs), repack: job.repack()}, nil
 }
 
 // errEvicted means that the ring has taken a batch before it could be sealed.
 var errEvicted = errors.New("journal: evicted")
 
-func (s *sealer) read(h header) (data []byte, err error) {
+func (s *sealer) read(bucket []byte, h header) (data []byte, err error) {
 	err = s.store.view(func(tx *bolt.Tx) error {
-		tail, err := appendOnly(tx, bucketTail)
+		b, err := appendOnly(tx, bucket)
 		if err != nil {
 			return err
 		}
 		k := key(h.first)
-		data = append(data, value(tail, k, tail.Get(k))...)
+		data = append(data[:0], value(b, k, b.Get(k))...)
 		if len(data) == 0 {
 			return errEvicted
 		}

@@ -20,7 +20,7 @@ import (
 //	in the writer,      copy what is left: the tail, the sessions; wipe, sync,
 //	between commits     rename the new file, sync the folder, swap the files
 //
-// Blocks never change, so that only eviction can overtake the copy; what the
+// Blocks are not packed again meanwhile, so that only eviction can overtake the copy; what the
 // ring gives up meanwhile is taken out of the copy in the last step. Commits
 // wait for that step alone. Readers do not wait: they read the old file until
 // the swap and the new one after it, and both hold the same records under the
@@ -124,6 +124,7 @@ func (j *Journal) Vacuum(ctx context.Context, l Limits) (v Vacuumed, err error) 
 		return v, ErrVacuuming
 	}
 	defer j.vacuuming.Unlock()
+	defer j.letRepack(ctx)
 	first, err := j.store.firstNumber()
 	if err != nil {
 		return v, err
@@ -154,9 +155,18 @@ func (j *Journal) beginVacuum(ctx context.Context, l Limits) (c *copier, err err
 			size = min(size, l.MaxSize)
 		}
 		c = newCopier(j.store, opt, size, before)
+		w.repack.held = true
 		return w.apply(&change{})
 	})
 	return c, err
+}
+
+// letRepack ends what beginVacuum held up: Blocks may change again.
+func (j *Journal) letRepack(ctx context.Context) {
+	_ = j.inWriter(context.WithoutCancel(ctx), func(w *writer) error {
+		w.repack.held = false
+		return nil
+	})
 }
 
 func (j *Journal) vacuum(ctx context.Context, c *copier, v *Vacuumed) error {

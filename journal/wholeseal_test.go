@@ -43,7 +43,7 @@ func TestSealOfTheWholeTailWithTheNextBatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := (&sealer{store: j.store, enc: blocks}).seal(heads)
+	s, err := (&sealer{store: j.store, enc: blocks}).seal(sealJob{heads, bucketTail})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,8 @@ type writerEnv struct {
 	ahead   func(recs []Record, bits []uint8)     // the same, of records that are not in the file yet: without their numbers
 	settled func(last uint64)                     // what went ahead, up to last, is in the file now
 	evicted func(last uint64)                     // the ring has given up what is up to last
-	seal    func(batches []header)                // ask for a block of these; finished ones come on sealed
+	seal    func(sealJob)                         // ask for a block; finished ones come on sealed
+	repack  repackFunc                            // finds old blocks for it; nil: there are none
 	pause   func(d time.Duration) (stopping bool) // wait before the next try
 	now     func() time.Time
 	clock   func() (us int64, mono time.Duration) // as items are stamped
@@ -86,10 +87,12 @@ type writer struct {
 	next      uint64   // number of the next record
 	session   *Session // current one; nil before the first
 	tail      tail
-	storedMax int    // bytes that one stored batch may have
-	sealing   bool   // the sealer works on batches at the tail's head
-	ready     *seal  // a finished block that the next commit puts in
-	items     []item // scratch
+	storedMax int   // bytes that one stored batch may have
+	sealing   bool  // the sealer works on batches at the tail's head
+	ready     *seal // a finished block that the next commit puts in
+	repack    repacker
+	packed    []chan struct{} // closed when there is nothing to pack
+	items     []item          // scratch
 	out       *outage
 	watch     clockWatch
 	missed    uint64 // delivered and not journaled since the last Flush
@@ -101,8 +104,9 @@ type writer struct {
 
 // sealResult is what the sealer hands back.
 type sealResult struct {
-	seal *seal
-	err  error
+	seal   *seal
+	err    error
+	repack bool // of old blocks
 }
 
 // batch is one turn's events: what is written of them, and all of them.
@@ -187,7 +191,7 @@ func (w *writer) turnIdle() {
 		_ = w.apply(&change{}) // the outage that begins sees to it
 		return
 	}
-	w.askSealer()
+	w.askSealer(true)
 }
 
 // seals returns the channel of finished blocks. During an outage they wait:
@@ -352,7 +356,7 @@ func (w *writer) apply(c *change) error {
 		w.beginOutage(c, err)
 		return w.out.err()
 	}
-	w.askSealer()
+	w.askSealer(c.batch == nil || len(c.batch.data) < busyBatch)
 	return nil
 }
 
@@ -392,14 +396,19 @@ func (w *writer) commitOnce(c *change) error {
 func (w *writer) settleTail(c *change, out outcome) {
 	switch {
 	case c.seal == nil:
+		if len(c.promote) > 0 {
+			w.repack.look(c.promote[0].first)
+		}
 		w.tail.drop(len(c.promote))
-	case out.sealed:
+	case out.sealed && !c.seal.repack:
 		w.tail.drop(len(c.seal.replaces))
 	}
 	w.ready = nil
 	if c.batch != nil {
 		w.next = c.batch.hdr.last + 1
-		if !c.toBlock {
+		if c.toBlock {
+			w.repack.look(c.batch.hdr.first)
+		} else {
 			w.tail.append(c.batch.hdr)
 		}
 	}
@@ -407,15 +416,27 @@ func (w *writer) settleTail(c *change, out outcome) {
 	w.env.evicted(out.evicted)
 }
 
+// busyBatch is the size of a commit, in bytes as stored, from which old blocks
+// wait: whatever can be done at another time is.
+const busyBatch = 16 << 10
+
 // askSealer hands the oldest batches of the tail to the sealer if there are
-// enough of them for a block. It works on one block at a time.
-func (w *writer) askSealer() {
+// enough of them for a block, or else old blocks if there is little to do. It
+// works on one block at a time.
+func (w *writer) askSealer(idle bool) {
 	if w.sealing || w.ready != nil {
 		return
 	}
 	if batches := w.tail.toSeal(); batches != nil {
 		w.sealing = true
-		w.env.seal(batches)
+		w.env.seal(sealJob{batches, bucketTail})
+		return
+	}
+	if idle || len(w.packed) > 0 {
+		w.askRepack()
+	}
+	if !w.sealing {
+		w.restPacked()
 	}
 }
 
@@ -425,13 +446,16 @@ func (w *writer) askSealer() {
 func (w *writer) takeSeal(res sealResult) {
 	w.sealing = false
 	switch {
+	case res.repack:
+		w.takeRepack(res)
 	case res.err == nil:
 		if w.tail.begins(res.seal.replaces[0]) {
 			w.ready = res.seal
 		}
 	case !errors.Is(res.err, errEvicted):
 		w.sealing = true // for ever: the same would fail again
-		w.log.Error("the newest records cannot be sealed into a block and stay as they are", "error", res.err)
+		w.log.Error("records cannot be sealed into a block and stay as they are; look at the journal with verify", "error", res.err)
+		w.restPacked()
 	}
 }
 

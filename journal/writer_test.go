@@ -131,7 +131,7 @@ func startWriter(t *testing.T, f *fakeFile, change func(*writer)) (w *writer, st
 		commit: f.commit, reread: f.reread, publish: f.publish, ahead: f.ahead, now: time.Now, clock: w.q.clock,
 		settled: func(uint64) {},
 		expired: func() bool { return false }, evicted: func(uint64) {},
-		seal: func(h []header) { f.sealJobs = append(f.sealJobs, h) },
+		seal: func(job sealJob) { f.sealJobs = append(f.sealJobs, job.batches) },
 		pause: func(d time.Duration) bool {
 			select {
 			case <-time.After(d):

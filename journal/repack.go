@@ -1,0 +1,166 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"math"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// repacker finds blocks that are not coded by columns yet: a sealer that could
+// not keep up left them as they were committed, or an older program made them.
+// They are packed again when there is nothing else to do, several into one
+// block. It is owned by the writer goroutine.
+type repacker struct {
+	next uint64 // blocks before this record were looked at; noRepack: all were
+	held bool   // a vacuum copies blocks: they must stay as they are
+}
+
+const noRepack = math.MaxUint64
+
+// look makes the repacker look again at what follows record first.
+func (r *repacker) look(first uint64) { r.next = min(r.next, first) }
+
+// find returns the next run of blocks that make one block of about sealAt
+// bytes of records, nil if there is none.
+func (r *repacker) find(s *store, sealAt int) (run []header, err error) {
+	for r.next != noRepack && len(run) == 0 {
+		if err = s.view(func(tx *bolt.Tx) error {
+			run, err = r.walk(tx, sealAt)
+			return err
+		}); err != nil {
+			r.next = noRepack // what is damaged is told to who reads it
+			return nil, err
+		}
+	}
+	return run, nil
+}
+
+func (r *repacker) walk(tx *bolt.Tx, sealAt int) (run []header, err error) {
+	index, err := appendOnly(tx, bucketIndex)
+	if err != nil {
+		return nil, err
+	}
+	size := 0
+	c := index.Cursor()
+	k, v := c.Seek(key(r.next))
+	for n := 0; k != nil; k, v = c.Next() {
+		h, err := entryAt(k, v)
+		if err != nil {
+			return nil, err
+		}
+		packed := h.codec == codecColumns
+		if len(run) > 0 && (packed || h.session != run[0].session || size+int(h.raw) > sealAt+sealAt/4) {
+			return run, nil
+		}
+		r.next = h.last + 1
+		if !packed {
+			run, size = append(run, h), size+int(h.raw)
+		} else if n++; n == scanEntries {
+			return nil, nil
+		}
+	}
+	r.next = noRepack
+	return run, nil
+}
+
+// applyRepack replaces blocks by the one that was made of them. It reports
+// false if the ring has taken the first of them.
+func applyRepack(tx *bolt.Tx, s *seal) (bool, error) {
+	index, err := appendOnly(tx, bucketIndex)
+	if err != nil {
+		return false, err
+	}
+	for i, h := range s.replaces {
+		k := key(h.first)
+		v := index.Get(k)
+		if v == nil && i == 0 {
+			return false, nil
+		}
+		got, err := entryAt(k, v)
+		switch {
+		case err != nil:
+			return false, err
+		case i == 0 && got == s.block:
+			return true, nil // an earlier try was written
+		case got != h:
+			return false, damaged("index", h.first, "the block to pack again is not the one that was there")
+		}
+	}
+	blocks, err := appendOnly(tx, bucketBlocks)
+	if err != nil {
+		return false, err
+	}
+	for _, h := range s.replaces[1:] {
+		if err := deleteValue(blocks, key(h.first)); err != nil {
+			return false, err
+		}
+		if err := index.Delete(key(h.first)); err != nil {
+			return false, err
+		}
+	}
+	return true, putBlock(tx, s.block, s.data)
+}
+
+// takeRepack keeps what the sealer made of old blocks, if it is of use.
+func (w *writer) takeRepack(res sealResult) {
+	if res.err != nil {
+		if !errors.Is(res.err, errEvicted) {
+			w.repack.next = noRepack
+			w.log.Warn("old blocks cannot be packed again; look at the journal with verify", "error", res.err)
+		}
+		return
+	}
+	size := 0
+	for i := range res.seal.replaces {
+		size += res.seal.replaces[i].size()
+	}
+	if !w.repack.held && len(res.seal.data) < size {
+		w.ready = res.seal
+	}
+}
+
+// askRepack hands old blocks to the sealer if there are any.
+func (w *writer) askRepack() {
+	if w.env.repack == nil || w.repack.held {
+		return
+	}
+	run, err := w.env.repack(&w.repack, w.tail.sealAt)
+	if err != nil {
+		w.log.Warn("old blocks cannot be packed again; look at the journal with verify", "error", err)
+	}
+	if run != nil {
+		w.sealing = true
+		w.env.seal(sealJob{run, bucketBlocks})
+	}
+}
+
+// Pack returns when everything but the newest records, which are too few for
+// a block, is packed as small as it gets.
+func (j *Journal) Pack(ctx context.Context) error {
+	done := make(chan struct{})
+	err := j.inWriter(ctx, func(w *writer) error {
+		w.packed = append(w.packed, done)
+		return w.apply(&change{})
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case <-done:
+		return nil
+	case <-j.writer.done:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// restPacked tells who waits in Pack that there is nothing left to pack.
+func (w *writer) restPacked() {
+	for _, ch := range w.packed {
+		close(ch)
+	}
+	w.packed = nil
+}

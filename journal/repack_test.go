@@ -1,0 +1,211 @@
+package journal
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"torjournal/tor/event"
+)
+
+// index returns the headers of all blocks.
+func indexOf(t testing.TB, s *store) (all []header) {
+	t.Helper()
+	err := s.view(func(tx *bolt.Tx) error {
+		return tx.Bucket(bucketIndex).ForEach(func(k, v []byte) error {
+			h, err := entryAt(k, v)
+			all = append(all, h)
+			return err
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func storedSize(all []header) (n int) {
+	for i := range all {
+		n += all[i].size()
+	}
+	return n
+}
+
+func columnsOnly(all []header) bool {
+	return !slices.ContainsFunc(all, func(h header) bool { return h.codec != codecColumns })
+}
+
+// lagging appends n records in batches that are large enough to be blocks at
+// once, as they are.
+func lagging(t testing.TB, j *Journal, n int) (wires [][]byte) {
+	t.Helper()
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for len(wires) < n {
+		evs := make([]event.Event, 1500)
+		for i := range evs {
+			cells := rnd.IntN(5000)
+			evs[i] = raw("650 CIRC_BW ID=%d READ=%d WRITTEN=%d TIME=2026-11-23T08:45:%02d.%06d DELIVERED_READ=%d OVERHEAD_READ=%d",
+				i%70, cells*509, cells/90*509, i%60, rnd.IntN(1e6), cells*400, cells*98)
+			wires = append(wires, evs[i].Format())
+		}
+		if err := j.Append(within(t), evs...); err != nil {
+			t.Fatal(err)
+		}
+		if err := j.Flush(within(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return wires
+}
+
+// hold keeps blocks from being packed, as a vacuum does while it copies them.
+func hold(t testing.TB, j *Journal) {
+	t.Helper()
+	if err := j.inWriter(within(t), func(w *writer) error { w.repack.held = true; return nil }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func checkWires(t testing.TB, rd Reader, wires [][]byte) {
+	t.Helper()
+	n := 0
+	for r, err := range Records(within(t), rd, Range{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(r.Wire, wires[r.Seq-1]) {
+			t.Fatalf("record %d is %q, not %q", r.Seq, r.Wire, wires[r.Seq-1])
+		}
+		n++
+	}
+	if n != len(wires) {
+		t.Fatalf("%d of %d records", n, len(wires))
+	}
+}
+
+func TestBlocksOfALaggingSealerArePackedAgain(t *testing.T) {
+	j := openTest(t, "", Options{MaxSize: 64 << 20, sealBytes: 256 << 10})
+	wires := lagging(t, j, 15000)
+	if columnsOnly(indexOf(t, j.store)) {
+		t.Fatal("no batch became a block as it was: the test tests nothing")
+	}
+	before := storedSize(indexOf(t, j.store))
+	if err := j.Pack(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if all := indexOf(t, j.store); !columnsOnly(all) || 2*storedSize(all) > before {
+		t.Errorf("%d bytes became %d: %+v", before, storedSize(all), all)
+	}
+	checkWires(t, j, wires)
+}
+
+// A journal of an older schema has blocks that were never summed. Packing them
+// again must not make them a part of the sums that begin later.
+func TestRepackSumsNothing(t *testing.T) {
+	opt := Options{MaxSize: 64 << 20, sealBytes: 256 << 10}
+	j := openTest(t, "", opt)
+	hold(t, j)
+	wires := lagging(t, j, 6000)
+	if err := j.store.update(func(tx *bolt.Tx) error {
+		b := tx.Bucket(bucketRollups)
+		return b.ForEach(func(k, _ []byte) error { return b.Delete(k) })
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.inWriter(within(t), func(w *writer) error { w.repack.held = false; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Pack(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.store.view(func(tx *bolt.Tx) error {
+		if k, _ := tx.Bucket(bucketRollups).Cursor().First(); k != nil {
+			t.Errorf("packing summed: %q", k)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	checkWires(t, j, append(wires, lagging(t, j, 1500)...))
+}
+
+// An idle journal packs by itself, also what an earlier run left.
+func TestOldBlocksArePackedWhenIdle(t *testing.T) {
+	opt := Options{MaxSize: 64 << 20, sealBytes: 256 << 10}
+	j := openTest(t, "", opt)
+	path := j.store.path
+	hold(t, j)
+	wires := lagging(t, j, 6000)
+	if err := j.Pack(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if columnsOnly(indexOf(t, j.store)) {
+		t.Fatal("blocks were packed though they were held")
+	}
+	closeTest(t, j)
+	j = openTest(t, path, opt)
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		ev := raw("650 BW 1 2")
+		if err := j.Append(within(t), ev); err != nil {
+			t.Fatal(err)
+		}
+		wires = append(wires, ev.Format())
+		if err := j.Flush(within(t)); err != nil {
+			t.Fatal(err)
+		}
+		if columnsOnly(indexOf(t, j.store)) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still not packed: %+v", indexOf(t, j.store))
+		}
+	}
+	checkWires(t, j, wires)
+}
+
+// Applying a change twice is the same as applying it once, and what the ring
+// has taken stays taken.
+func TestRepackTwiceAndTooLate(t *testing.T) {
+	j := openTest(t, "", Options{MaxSize: 64 << 20, sealBytes: 256 << 10})
+	hold(t, j)
+	wires := lagging(t, j, 6000)
+	var r repacker
+	run, err := r.find(j.store, 1<<20)
+	if err != nil || len(run) < 2 {
+		t.Fatalf("%d blocks to pack, %v", len(run), err)
+	}
+	s, err := (&sealer{store: j.store, enc: testPacker(t)}).seal(sealJob{run, bucketBlocks})
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply := func() (applied bool) {
+		if err := j.store.update(func(tx *bolt.Tx) (err error) {
+			applied, err = applySeal(tx, s)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return applied
+	}
+	for range 2 {
+		if !apply() {
+			t.Fatal("not applied")
+		}
+		checkWires(t, j, wires)
+	}
+	if err := j.store.update(func(tx *bolt.Tx) error {
+		if err := remove(tx, bucketBlocks, s.block); err != nil {
+			return err
+		}
+		return tx.Bucket(bucketMeta).Put(keyEvicted, key(s.block.last))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if apply() {
+		t.Error("what was evicted came back")
+	}
+}
