@@ -14,6 +14,7 @@ import (
 // block. It is owned by the writer goroutine.
 type repacker struct {
 	next uint64 // blocks before this record were looked at; noRepack: all were
+	busy bool   // the sealer works on old blocks, not on the tail
 	held bool   // a vacuum copies blocks: they must stay as they are
 }
 
@@ -131,7 +132,7 @@ func (w *writer) askRepack() {
 		w.log.Warn("old blocks cannot be packed again; look at the journal with verify", "error", err)
 	}
 	if run != nil {
-		w.sealing = true
+		w.sealing, w.repack.busy = true, true
 		w.env.seal(sealJob{run, bucketBlocks})
 	}
 }

@@ -200,7 +200,7 @@ func TestVacuumRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opt.freeSpace = func(string) (int64, error) { return 1 << 20, nil }
+	opt.freeSpace = func(string) (int64, error) { return 1<<20 + 64<<10, nil }
 	if _, err := vacuumFile(within(t), path, opt, Limits{}); err == nil || !strings.Contains(err.Error(), "the copy needs ") {
 		t.Errorf("without room: %v", err)
 	}

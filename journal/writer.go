@@ -187,7 +187,7 @@ func (w *writer) turnIdle() {
 		w.group([]item{*jump}, nil)
 		return
 	}
-	if w.ready != nil || w.env.expired() {
+	if w.ready != nil || w.mayPromote() && len(w.tail.blocks()) > 0 || w.env.expired() {
 		_ = w.apply(&change{}) // the outage that begins sees to it
 		return
 	}
@@ -348,7 +348,7 @@ func (w *writer) apply(c *change) error {
 	default:
 	}
 	c.seal = w.ready
-	if !w.sealing && w.ready == nil {
+	if w.mayPromote() {
 		c.promote = w.tail.blocks()
 	}
 	c.toBlock = c.batch != nil && w.tail.empty() && w.tail.large(&c.batch.hdr)
@@ -359,6 +359,9 @@ func (w *writer) apply(c *change) error {
 	w.askSealer(c.batch == nil || len(c.batch.data) < busyBatch)
 	return nil
 }
+
+// mayPromote reports whether nobody is at work on the tail's head.
+func (w *writer) mayPromote() bool { return (!w.sealing || w.repack.busy) && w.ready == nil }
 
 // commit tries to commit c. An error means that the disk fails: it has come
 // again, or readers have held the pages it needs for too long.
@@ -435,7 +438,7 @@ func (w *writer) askSealer(idle bool) {
 	if idle || len(w.packed) > 0 {
 		w.askRepack()
 	}
-	if !w.sealing {
+	if !w.sealing && len(w.tail.blocks()) == 0 {
 		w.restPacked()
 	}
 }
@@ -444,7 +447,7 @@ func (w *writer) askSealer(idle bool) {
 // has taken what it was made of. A block that cannot be made leaves the tail
 // as it is: reading goes on from there.
 func (w *writer) takeSeal(res sealResult) {
-	w.sealing = false
+	w.sealing, w.repack.busy = false, false
 	switch {
 	case res.repack:
 		w.takeRepack(res)

@@ -145,13 +145,14 @@ func (im *importer) run(ctx context.Context, logs []*logInput) (err error) {
 	for err == nil {
 		select {
 		case po, more := <-portions:
+			if ctx.Err() != nil {
+				break // the reader may have ended because of it
+			}
 			if !more {
 				return im.finish(nil)
 			}
-			if ctx.Err() == nil {
-				err = im.take(ctx, po)
-				continue
-			}
+			err = im.take(ctx, po)
+			continue
 		case <-ctx.Done():
 		}
 		err = errors.New("interrupted")
