@@ -7,6 +7,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/lmittmann/tint"
 	"github.com/urfave/cli/v2"
@@ -34,6 +35,7 @@ func (p program) runCommand() *cli.Command {
 			&cli.BoolFlag{Name: "scrub", Usage: "replace targets, addresses, onion names, credentials and bridges by keyed hashes before anything is written or delivered"},
 			&cli.StringFlag{Name: "scrub-key", Usage: "`FILE` of the key of --scrub, made if it is not there (default: the journal's name with .scrubkey)"},
 			&cli.StringFlag{Name: "max-size", Value: "1GiB", Usage: "`SIZE` the journal may have; the oldest records make room"},
+			&cli.DurationFlag{Name: "commit-delay", Usage: "how long a commit waits for more events, `TIME` such as 100ms: fewer and larger writes, for SD cards; events reach controllers as much later (default: not at all)"},
 			&cli.StringFlag{Name: "max-age", Value: "role", Usage: "`AGE` at which records are removed, 30d for instance; none; or role: 30d, but 24h on a relay or a bridge"},
 			&cli.StringSliceFlag{Name: "control", Usage: "serve a control port at `ADDR`: host:port, port or unix:PATH, and behind it, each after a comma, what holds for it alone: cookie-file=F, hashed-password=H, no-auth, history, group=G"},
 			&cli.StringFlag{Name: "cookie-file", Usage: "controllers show this existing cookie `FILE`, tor's own for instance, instead of torjournal's"},
@@ -63,6 +65,10 @@ func (p program) run(c *cli.Context) error {
 	return nil
 }
 
+// maxCommitDelay is the longest --commit-delay: delivery waits as long, and
+// controllers expect events within a minute.
+const maxCommitDelay = time.Minute
+
 // runConfig checks every flag before anything is opened.
 func (p program) runConfig(c *cli.Context) (cfg daemon.Config, err error) {
 	cfg = daemon.Config{
@@ -87,7 +93,11 @@ func (p program) runConfig(c *cli.Context) (cfg daemon.Config, err error) {
 	if err != nil {
 		return cfg, usagef("--max-size: %w", err)
 	}
-	cfg.Options = journal.Options{MaxSize: size, Logger: cfg.Logger}
+	delay := c.Duration("commit-delay")
+	if delay < 0 || delay > maxCommitDelay {
+		return cfg, usagef("--commit-delay %v: from 0 to %v, such as 100ms", delay, maxCommitDelay)
+	}
+	cfg.Options = journal.Options{MaxSize: size, CommitDelay: delay, Logger: cfg.Logger}
 	switch age := c.String("max-age"); age {
 	case "role":
 		cfg.AgeByRole, cfg.Options.MaxAge = true, daemon.OwnAge
