@@ -3,7 +3,6 @@ package journal
 import (
 	"fmt"
 	"os"
-	ossignal "os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -101,8 +100,6 @@ func TestFailingDisk(t *testing.T) {
 // A small file-size limit is a full disk made by the system: the file cannot
 // grow, until there is room again.
 func TestFileSizeLimit(t *testing.T) {
-	ossignal.Ignore(syscall.SIGXFSZ)
-	defer ossignal.Reset(syscall.SIGXFSZ)
 	var old syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
 		t.Fatal(err)

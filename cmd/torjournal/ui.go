@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
+	"torjournal/cmd/torjournal/internal/daemon"
 	"torjournal/journal"
 )
 
@@ -56,9 +58,12 @@ func (n noJournal) Unwrap() error { return n.error }
 // hint names the next step for errors that do not name it themselves.
 func hint(err error) string {
 	var nj noJournal
+	var place *daemon.PlaceError
 	switch {
 	case errors.Is(err, journal.ErrLocked):
 		return "another process holds the journal: `torjournal status --journal FILE` asks it; every journal has one recorder only"
+	case errors.As(err, &place):
+		return placeHint(err)
 	case !errors.As(err, &nj):
 		return ""
 	case errors.Is(err, os.ErrNotExist):
@@ -67,4 +72,19 @@ func hint(err error) string {
 		return "run it as the user the journal belongs to, or give --journal a file of your own"
 	}
 	return ""
+}
+
+// placeHint is the next step where a recorder cannot write its journal.
+func placeHint(err error) string {
+	var damage *journal.DamageError
+	var system syscall.Errno
+	switch {
+	case errors.As(err, &damage), !errors.As(err, &system):
+		return "" // what is wrong with the file names its own next step
+	case system == syscall.ENOSPC, system == syscall.EDQUOT, system == syscall.EFBIG:
+		return "make room there, or give --journal a file on another disk"
+	case errors.Is(err, os.ErrPermission):
+		return "run it as the user the journal belongs to, or give --journal a file of your own"
+	}
+	return "--journal or $TORJOURNAL says where the journal lies: a file in a folder that can be made and written"
 }

@@ -75,10 +75,18 @@ type namedListener struct {
 	access control.Access
 }
 
+// PlaceError says that the journal cannot be where it was to be: its folder
+// cannot be made, or the file not opened for writing.
+type PlaceError struct{ Err error }
+
+func (e *PlaceError) Error() string { return e.Err.Error() }
+
+func (e *PlaceError) Unwrap() error { return e.Err }
+
 // Run records until ctx ends. Whatever it opened is closed when it returns.
 func Run(ctx context.Context, cfg Config) (err error) {
 	if err := makeFolder(filepath.Dir(cfg.Journal), cfg.Group, cfg.Logger); err != nil {
-		return err
+		return &PlaceError{err}
 	}
 	hasher, err := openHasher(cfg.Scrub, cfg.Logger)
 	if err != nil {
@@ -86,7 +94,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	j, err := journal.Open(cfg.Journal, cfg.Options)
 	if err != nil {
-		return err
+		return &PlaceError{err}
 	}
 	d := &Daemon{cfg: cfg, started: time.Now(), hasher: hasher, journal: j}
 	defer func() {
