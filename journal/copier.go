@@ -193,8 +193,11 @@ func (c *copier) nextBlocks(tx *bolt.Tx) (got []storedBlock, err error) {
 	if err != nil {
 		return nil, err
 	}
-	next, size := max(c.next, given+1), 0
 	cur := index.Cursor()
+	if err := c.widen(cur); err != nil {
+		return nil, err
+	}
+	next, size := max(c.next, given+1), 0
 	for k, v := cur.Seek(key(next)); k != nil && size < copyChunk; k, v = cur.Next() {
 		h, err := entryAt(k, v)
 		if err != nil {
@@ -211,6 +214,23 @@ func (c *copier) nextBlocks(tx *bolt.Tx) (got []storedBlock, err error) {
 		next, size = h.last+1, size+len(data)
 	}
 	return got, nil
+}
+
+// widen keeps the whole of a block that was made, since plan, of batches some
+// of which were to be kept.
+func (c *copier) widen(index *bolt.Cursor) error {
+	if c.next != c.from {
+		return nil // what follows a block that was copied begins with a block
+	}
+	k, v := seekHolder(index, c.from)
+	if k == nil {
+		return nil
+	}
+	h, err := entryAt(k, v)
+	if err == nil && h.first < c.from && c.from <= h.last {
+		c.from, c.next = h.first, h.first
+	}
+	return err
 }
 
 // follows makes sure that a copy is not made of what is damaged: the damage

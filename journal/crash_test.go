@@ -16,9 +16,15 @@ import (
 	"torjournal/tor/event"
 )
 
+// hookT is what testing.T and rapid.T have in common of what writeHook needs.
+type hookT interface {
+	Helper()
+	Fatal(...any)
+}
+
 // writeHook lets hook see every write of db, before it happens. bbolt offers
 // no other way in; this fails loudly when an update moves the field.
-func writeHook(t *testing.T, db *bolt.DB, hook func(b []byte, off int64)) {
+func writeHook(t hookT, db *bolt.DB, hook func(b []byte, off int64)) {
 	t.Helper()
 	f := reflect.ValueOf(db).Elem().FieldByName("ops").FieldByName("writeAt")
 	if !f.IsValid() || f.Type() != reflect.TypeFor[func([]byte, int64) (int, error)]() {

@@ -12,14 +12,16 @@ import (
 	"testing"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 
 	"torjournal/tor/event"
 )
 
 // The journal against a slice: whatever sequence of appends, sessions, seals,
-// evictions, failed commits and restarts, read by whatever cursors, what comes
-// out is what went in. rapid prints the command that repeats a failure.
+// evictions by size and by age, failed commits, restarts, vacuums and changes of
+// the limits, read by whatever cursors, what comes out is what went in, and at
+// no write is the file larger than its limit. rapid prints the command that repeats a failure.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		dir, err := os.MkdirTemp("", "journal-model-")
@@ -31,8 +33,11 @@ func TestModel(t *testing.T) {
 			MaxSize:     MinMaxSize,
 			sealBytes:   rapid.SampledFrom([]int{1 << 10, 8 << 10, 32 << 10}).Draw(t, "seal"),
 			windowBytes: rapid.SampledFrom([]int{1, 20 << 10, windowBytes}).Draw(t, "window"),
+			MaxAge:      rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "age"),
 		}}
 		m.opt.wrapCommit = m.faulty
+		m.opt.Now = m.clock.Now
+		m.clock.now = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 		m.open(t)
 		defer func() {
 			if m.j != nil {
@@ -50,6 +55,9 @@ func TestModel(t *testing.T) {
 			"drain":     m.drainCursor,
 			"set types": m.setTypes,
 			"range":     m.readRange,
+			"time":      m.passTime,
+			"vacuum":    m.vacuum,
+			"limits":    m.setLimits,
 			"":          m.check,
 		})
 		m.close(t)
@@ -66,6 +74,9 @@ type model struct {
 	first   uint64 // of the journal, as seen last
 	cursors []*modelCursor
 	faults  atomic.Pointer[[]failKind]
+	clock   stepClock
+	wall    atomic.Int64 // bytes that the file may have just now
+	over    atomic.Int64 // bytes that it had when that was more; 0: never
 }
 
 type modelCursor struct {
@@ -99,11 +110,94 @@ func (m *model) faulty(commit commitFunc) commitFunc {
 }
 
 func (m *model) open(t *rapid.T) {
+	m.opt.monotonic = m.clock.since(m.clock.Now())
 	j, err := Open(m.path, m.opt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	m.j = j
+	m.wall.Store(m.opt.MaxSize)
+	m.watch(t)
+}
+
+// watch looks at the size of the file at every write.
+func (m *model) watch(t *rapid.T) {
+	err := m.j.inWriter(context.Background(), func(w *writer) error {
+		file := m.j.store.file
+		writeHook(t, m.j.store.db, func(b []byte, off int64) {
+			info, err := file.Stat()
+			if err != nil || info.Size() > m.wall.Load() || off+int64(len(b)) > m.wall.Load() {
+				m.over.Store(max(info.Size(), off+int64(len(b))))
+			}
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m *model) passTime(t *rapid.T) {
+	m.clock.step(time.Duration(rapid.IntRange(1, 50).Draw(t, "minutes")) * time.Minute)
+}
+
+func (m *model) vacuum(t *rapid.T) {
+	l := Limits{
+		MaxSize: rapid.SampledFrom([]int64{0, 0, MinMaxSize, 3 << 19}).Draw(t, "vacuum to"),
+		MaxAge:  rapid.SampledFrom([]time.Duration{0, 0, 20 * time.Minute}).Draw(t, "vacuum age"),
+	}
+	m.vacuumTo(t, l)
+}
+
+func (m *model) vacuumTo(t *rapid.T, l Limits) {
+	m.flush(t)
+	m.faults.Store(nil)
+	before := m.bounds(t).First
+	v, err := m.j.Vacuum(context.Background(), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.watch(t)
+	m.wall.Store(m.j.Limits().MaxSize)
+	if v.First < before || v.Last != uint64(len(m.records)) || v.After > m.wall.Load() || l.MaxSize != 0 && v.After > l.MaxSize {
+		t.Fatalf("%+v after a vacuum to %+v, the journal began with %d and ends with %d", v, l, before, len(m.records))
+	}
+	for _, age := range []time.Duration{l.MaxAge, m.opt.MaxAge} {
+		if age == 0 || v.First > v.Last {
+			continue
+		}
+		// Whole batches go: the first one that is left has something younger.
+		err := m.j.store.view(func(tx *bolt.Tx) error {
+			h, _, ok, err := oldest(tx)
+			if ok && time.UnixMicro(h.maxTime).Before(m.clock.Now().Add(-age)) {
+				t.Fatalf("after a vacuum to %v records to %v are left at %v", age, time.UnixMicro(h.maxTime), m.clock.Now())
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// setLimits changes the limits. A lower one holds after the vacuum.
+func (m *model) setLimits(t *rapid.T) {
+	m.flush(t)
+	m.faults.Store(nil)
+	l := Limits{
+		MaxSize: rapid.SampledFrom([]int64{MinMaxSize, 3 << 19, 2 << 20}).Draw(t, "max size"),
+		MaxAge:  rapid.SampledFrom([]time.Duration{0, time.Hour, 3 * time.Hour}).Draw(t, "max age"),
+	}
+	m.wall.Store(max(m.wall.Load(), l.MaxSize))
+	if err := m.j.SetLimits(context.Background(), l); err != nil {
+		t.Fatal(err)
+	}
+	m.opt.MaxSize, m.opt.MaxAge = l.MaxSize, l.MaxAge
+	if info, err := os.Stat(m.path); err != nil || info.Size() > l.MaxSize {
+		m.vacuumTo(t, Limits{})
+	} else {
+		m.wall.Store(l.MaxSize)
+	}
 }
 
 func (m *model) close(t *rapid.T) {
@@ -279,7 +373,8 @@ func (m *model) next(t *rapid.T, c *modelCursor) bool {
 		t.Fatal(err)
 	}
 	if ch.Gap != nil {
-		if ch.Gap.From != c.next || ch.Gap.To < ch.Gap.From || ch.Gap.To > uint64(len(m.records)) {
+		// It may have passed over records of other types already.
+		if ch.Gap.From < c.next || ch.Gap.From > m.skip(c) || ch.Gap.To < ch.Gap.From || ch.Gap.To > uint64(len(m.records)) {
 			t.Fatalf("gap %+v for a cursor at %d", *ch.Gap, c.next)
 		}
 		c.next = ch.Gap.To + 1
@@ -376,10 +471,15 @@ func (m *model) readRange(t *rapid.T) {
 	}
 }
 
+// bounds returns what the journal holds; if that is nothing, First is the
+// number that comes next.
 func (m *model) bounds(t *rapid.T) Bounds {
 	b, err := m.j.Bounds(context.Background())
 	if err != nil {
 		t.Fatal(err)
+	}
+	if b.Last == 0 {
+		b.First = uint64(len(m.records) + 1)
 	}
 	m.first = b.First
 	return b
@@ -388,6 +488,9 @@ func (m *model) bounds(t *rapid.T) Bounds {
 func (m *model) check(t *rapid.T) {
 	if info, err := os.Stat(m.path); err != nil || info.Size() > m.opt.MaxSize {
 		t.Fatalf("the file has %d bytes, %v", info.Size(), err)
+	}
+	if n := m.over.Load(); n != 0 {
+		t.Fatalf("at a write the file had %d bytes", n)
 	}
 	old := m.first
 	m.flush(t)

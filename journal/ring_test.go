@@ -196,6 +196,11 @@ func (c *stepClock) Now() time.Time {
 	return c.now
 }
 
+// since is a monotonic clock that begins at start.
+func (c *stepClock) since(start time.Time) func() time.Duration {
+	return func() time.Duration { return c.Now().Sub(start) }
+}
+
 func (c *stepClock) step(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -137,6 +137,9 @@ func openLocked(path string, flag int, mode os.FileMode, opt Options, readOnly b
 		}
 		unlock(f)
 		_ = f.Close()
+		if err == nil && time.Now().After(deadline) {
+			err = ErrLocked
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -188,6 +188,9 @@ func (j *Journal) vacuum(ctx context.Context, c *copier, v *Vacuumed) error {
 
 // swapIn is the last step of a vacuum, between two commits.
 func (j *Journal) swapIn(w *writer, c *copier, v *Vacuumed) error {
+	if w.out != nil {
+		return w.out.err() // what is pending may be in the file, or not
+	}
 	for more := true; more; {
 		var err error
 		if more, err = c.blocks(); err != nil {

@@ -597,3 +597,32 @@ func traces(t *testing.T, path string, first uint64) (n int) {
 		data = data[4:]
 	}
 }
+
+// Records that shall be kept are sealed, together with some that shall not,
+// before the copy has come to them: the block is kept as a whole.
+func TestVacuumMeetsASealOfWhatItLeavesOut(t *testing.T) {
+	clock := &stepClock{now: time.Now()}
+	j := openTest(t, "", Options{MaxSize: 4 << 20, sealBytes: 64 << 10, Now: clock.Now, monotonic: clock.since(clock.now)})
+	for range 10 {
+		appendAll(t, j, bw(1, 10)...)
+		clock.step(time.Minute)
+	}
+	c, err := j.beginVacuum(within(t), Limits{MaxAge: 5 * time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.discard()
+	if err := c.begin(); err != nil || c.from <= 1 || c.from > 100 {
+		t.Fatalf("it keeps from %d, %v", c.from, err)
+	}
+	appendAll(t, j, raw("650 CIRC 1 %s", noise(1, 50<<10)))
+	waitForSeal(t, j)
+	var v Vacuumed
+	last := j.win.published()
+	if err := j.inWriter(within(t), func(w *writer) error { return j.swapIn(w, c, &v) }); err != nil {
+		t.Fatal(err)
+	}
+	if recs, gaps := readAll(t, j, Range{}); v.First != 1 || v.Last != last || gaps != nil || !slices.Equal(numbers(recs), span(1, last)) {
+		t.Errorf("%+v, gaps %v; want all of %d", v, gaps, last)
+	}
+}
