@@ -13,13 +13,21 @@ import (
 // point leaves the old file or the new one, never half of one. A draft is made
 // by who holds the lock of the journal at path, or while there is none.
 
-// newDraft makes an empty file, mode 0600, beside path.
+// newDraft makes an empty file, mode 0600, beside path. It belongs to whom the
+// file at path belongs, if there is one.
 func newDraft(path string) (name string, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".new-*")
 	if err != nil {
 		return "", err
 	}
-	return f.Name(), f.Close()
+	if info, serr := os.Stat(path); serr == nil {
+		err = keepOwner(f.Name(), info)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = os.Remove(f.Name())
+		return "", err
+	}
+	return f.Name(), nil
 }
 
 // replaceBy puts the finished draft in the place of the journal at path. After

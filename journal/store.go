@@ -48,9 +48,9 @@ func openStore(path string, opt Options, readOnly bool) (*store, error) {
 		}
 	}
 	if err == nil && !readOnly {
-		err = s.write(func() error { _, _, err := migrations.Apply(s.db); return err })
+		err = s.upgrade(opt)
 	}
-	if err == nil && readOnly {
+	if err == nil {
 		err = s.view(requireSchema)
 	}
 	if err != nil {

@@ -28,19 +28,35 @@ var ErrForeign = errors.New("a bbolt file that is no journal: name another file 
 
 // step brings a file from the schema before it to its own.
 type step struct {
-	name string
-	up   func(*bolt.Tx) error
+	name  string
+	about string // what it is for, as a user understands it
+	up    func(*bolt.Tx) error
+}
+
+// Step is what a user is told of a step.
+type Step struct {
+	Number uint64 // the schema that it leads to
+	Name   string // of its file, without number
+	About  string // what it is for
 }
 
 // steps in order: steps[0] leads from an empty bbolt file to schema 1. Steps
 // are only ever appended.
 var steps = []step{
-	{"create", create},
-	{"rollups", rollups},
+	{"create", "the journal itself", create},
+	{"rollups", "sums of the bandwidth that outlive the records", rollups},
 }
 
 // Latest is the newest schema this program knows.
 func Latest() uint64 { return uint64(len(steps)) }
+
+// After returns the steps that a file of that schema lacks, in order.
+func After(schema uint64) (out []Step) {
+	for i := schema; i < Latest(); i++ {
+		out = append(out, Step{i + 1, steps[i].name, steps[i].about})
+	}
+	return out
+}
 
 // The schema number stands where every version of torjournal finds it: bucket
 // meta, key schema, 8 bytes, big endian.

@@ -64,6 +64,7 @@ func (p program) app() *cli.App {
 			p.importCommand(),
 			p.statusCommand(),
 			p.vacuumCommand(),
+			p.migrateCommand(),
 			p.versionCommand(),
 		},
 	}

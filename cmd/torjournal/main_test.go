@@ -1,8 +1,12 @@
 package main
 
 import (
+	"compress/gzip"
 	"context"
 	"flag"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +30,10 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
 		UpdateScripts: *update,
-		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"record": record},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"record":      record,
+			"old-journal": oldJournal,
+		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TZ", "UTC")
 			env.Setenv("HOME", env.WorkDir)
@@ -50,6 +57,31 @@ func record(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	ts.Check(j.Close())
 }
+
+// oldJournal is the script command `old-journal FILE`: it writes the journal of
+// schema 1 that the tests of migrations have.
+func oldJournal(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: old-journal FILE")
+	}
+	f, err := os.Open(filepath.Join(oldJournals, "schema1.db.gz"))
+	ts.Check(err)
+	defer f.Close()
+	zr, err := gzip.NewReader(f)
+	ts.Check(err)
+	data, err := io.ReadAll(zr)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o600))
+}
+
+// oldJournals is where they lie; a script has its own working folder.
+var oldJournals = func() string {
+	dir, err := filepath.Abs("../../migrations/testdata")
+	if err != nil {
+		panic(err)
+	}
+	return dir
+}()
 
 func TestFlagsMayStandBehindArguments(t *testing.T) {
 	app := program{}.app()

@@ -188,6 +188,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	}
 	run(func(ctx context.Context) error { d.rates.run(ctx); return nil })
 	servers.Go(func() { d.upkeep.run(recording) })
+	run(d.removeBackups)
 	d.announce()
 
 	err = d.source.Run(recording)
