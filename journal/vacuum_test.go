@@ -482,6 +482,7 @@ func TestVacuumRunningRefuses(t *testing.T) {
 	if _, err := j.Vacuum(within(t), Limits{MaxSize: 1}); !errors.Is(err, ErrLimit) {
 		t.Errorf("with 1 byte: %v", err)
 	}
+	space.Store(1 << 40)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := j.Vacuum(ended, Limits{}); !errors.Is(err, context.Canceled) {
