@@ -51,6 +51,11 @@ func putValue(b *bolt.Bucket, k, data []byte) error {
 	if len(data) < ownBucket && b.Bucket(k) == nil {
 		return b.Put(k, data)
 	}
+	if b.Get(k) != nil { // a small one lay there
+		if err := b.Delete(k); err != nil {
+			return err
+		}
+	}
 	own, err := b.CreateBucketIfNotExists(k)
 	if err != nil {
 		return err
