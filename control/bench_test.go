@@ -20,20 +20,22 @@ import (
 func BenchmarkIdleConnection(b *testing.B) {
 	const conns = 500
 	r := newRig(b, Access{NoAuth: true})
-	before := memoryInUse()
+	heapBefore, stacksBefore := memoryInUse()
 	for range conns {
 		r.rawSubscriber("BW CIRC")
 	}
-	b.ReportMetric(float64(memoryInUse()-before)/conns, "B/conn")
+	heap, stacks := memoryInUse()
+	b.ReportMetric(float64(heap-heapBefore)/conns, "heap-B/conn")
+	b.ReportMetric(float64(stacks-stacksBefore)/conns, "stack-B/conn")
 	b.ReportMetric(0, "ns/op")
 }
 
-func memoryInUse() uint64 {
+func memoryInUse() (heap, stacks uint64) {
 	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return m.HeapAlloc + m.StackInuse
+	return m.HeapAlloc, m.StackInuse
 }
 
 // rawSubscriber subscribes without a buffer of its own.

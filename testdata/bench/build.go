@@ -2,58 +2,46 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
-	"sync/atomic"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 
 	"torjournal/journal"
-	"torjournal/tor/event"
 )
 
-// builder fills a journal through its own door, at times of its own.
-type builder struct {
-	*journal.Journal
-	now atomic.Int64 // ns since 1970
+// builder fills a journal through its door for events of the past.
+type builder struct{ *journal.Journal }
+
+// build opens a journal. Nothing is too old for it.
+func build(path string, maxSize int64) (builder, error) {
+	j, err := journal.Open(path, journal.Options{MaxSize: maxSize})
+	return builder{j}, err
 }
 
-// build opens a journal whose clock stands at start.
-func build(path string, start time.Time, opt journal.Options) (w *builder, err error) {
-	w = &builder{}
-	w.now.Store(start.UnixNano())
-	opt.Now = func() time.Time { return time.Unix(0, w.now.Load()).UTC() }
-	w.Journal, err = journal.Open(path, opt)
-	return w, err
-}
-
-// add appends one event that arrives at a time.
-func (w *builder) add(ctx context.Context, at time.Time, wire []byte) error {
-	w.now.Store(at.UnixNano())
-	return w.Append(ctx, event.NewRaw(wire))
-}
-
-// fill appends events [from, to) of a timeline. What has come is committed
-// at least every each events.
-func (w *builder) fill(ctx context.Context, l timeline, from, to, each int) error {
+// fill writes events [from, to) of a timeline, `each` of them a commit.
+func (w builder) fill(ctx context.Context, l timeline, from, to, each int) error {
+	var group []journal.Arrival
 	for i := from; i < to; i++ {
 		at, wire := l.event(i)
-		if err := w.add(ctx, at, wire); err != nil {
-			return err
-		}
-		if (i+1)%each == 0 {
-			if err := w.Flush(ctx); err != nil {
+		group = append(group, journal.Arrival{Time: at, Wire: wire})
+		if len(group) == each || i+1 == to {
+			if err := w.Import(ctx, group); err != nil {
 				return err
 			}
+			group = group[:0]
 		}
 	}
-	return w.Flush(ctx)
+	return nil
 }
 
 // settle returns when the journal has stopped to work on what it holds: what
 // was left plain under load is encoded again while nothing comes.
-func (w *builder) settle() {
+func (w builder) settle() {
 	const quiet = 700 * time.Millisecond
 	commits, since := w.Stats().Commits, time.Now()
 	for begin := time.Now(); time.Since(since) < quiet && time.Since(begin) < 2*patience; time.Sleep(20 * time.Millisecond) {
@@ -70,8 +58,9 @@ const groupEvents = 2048
 func (b *bench) ringBytes() int64 { return pick[int64](b, 1<<30, 128<<20) }
 
 // ring returns a journal that is full and has gone round: it has been filled
-// to its limit and a tenth beyond it. The batches are of mixed sizes, as an
-// aged file's are.
+// to its limit and a tenth beyond it, by batches of mixed sizes, as an aged
+// file's are. Between the client's events stand onion descriptors that nobody
+// can compress: without them it would take sixty million events.
 func (b *bench) ring(ctx context.Context) (path string, err error) {
 	if b.ringPath != "" {
 		return b.ringPath, nil
@@ -79,8 +68,8 @@ func (b *bench) ring(ctx context.Context) (path string, err error) {
 	begin := time.Now()
 	limit := b.ringBytes()
 	path = filepath.Join(b.dir, "ring", "journal.db")
-	l := timeline{corpus: b.client, start: time.Now().Add(-60 * 24 * time.Hour)}
-	w, err := build(path, l.start, journal.Options{MaxSize: limit})
+	l := timeline{corpus: b.client, start: time.Now().Add(-10 * 24 * time.Hour)}
+	w, err := build(path, limit)
 	if err != nil {
 		return "", err
 	}
@@ -89,23 +78,45 @@ func (b *bench) ring(ctx context.Context) (path string, err error) {
 			err = cerr
 		}
 	}()
-	next, step, past := 0, 50_000, -1
+	body := descriptors()
+	next, past := 0, -1
 	for past < 0 || next < past {
-		if err := w.fill(ctx, l, next, next+step, 256+(next/step*977)%3000); err != nil {
+		group := 64 + next*7%1900
+		if err := w.fill(ctx, l, next, next+group, group); err != nil {
 			return "", err
 		}
-		next += step
-		st := w.Stats()
-		if past < 0 && st.First > 1 {
+		at, _ := l.event(next + group)
+		for range group / 64 {
+			if err := w.Import(ctx, []journal.Arrival{{Time: at, Wire: body()}}); err != nil {
+				return "", err
+			}
+		}
+		next += group
+		if past < 0 && next/100_000 != (next-group)/100_000 && w.Stats().First > 1 {
 			past = next + next/10
 		}
 		if time.Since(begin) > 5*time.Minute {
-			return "", fmt.Errorf("a ring of %d bytes is not full after %v: %d bytes", limit, time.Since(begin), st.Size)
+			return "", fmt.Errorf("a ring of %s is not full after %v: %s", mib(float64(limit)), time.Since(begin), mib(float64(w.Stats().Size)))
 		}
 	}
-	b.say("  a full ring of %s: %s events, took %.0f s", mib(float64(limit)), count(float64(next)), time.Since(begin).Seconds())
+	w.settle()
+	b.say("  a full ring of %s: %s events, took %.0f s", mib(float64(limit)), count(float64(next+next/64)), time.Since(begin).Seconds())
 	b.ringPath = path
 	return path, nil
+}
+
+// descriptors returns a source of HS_DESC_CONTENT events of 14 kB.
+func descriptors() func() []byte {
+	rnd := rand.NewChaCha8([32]byte{1})
+	data := make([]byte, 10<<10)
+	return func() []byte {
+		_, _ = rnd.Read(data)
+		wire := []byte("650+HS_DESC_CONTENT aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaad nz3kmmoyjqhyo0qrwcqv3yxfpt7z6wbp $3487DA83E386267730C95033CF1B1B4CE1FEF7A0~exit\r\nhs-descriptor 3\r\n")
+		for part := range slices.Chunk(data, 48) {
+			wire = append(base64.StdEncoding.AppendEncode(wire, part), "\r\n"...)
+		}
+		return append(wire, ".\r\n650 OK\r\n"...)
+	}
 }
 
 // keptBytes is how much of a journal's file is in use.

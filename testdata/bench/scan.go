@@ -57,7 +57,7 @@ func scan(ctx context.Context, b *bench) ([]row, error) {
 	path := filepath.Join(dir, "journal.db")
 	events := pick(b, 2_000_000, 500_000)
 	l := timeline{corpus: b.client, start: time.Now().Add(-30 * 24 * time.Hour)}
-	w, err := build(path, l.start, journal.Options{})
+	w, err := build(path, journal.DefaultMaxSize)
 	if err != nil {
 		return nil, err
 	}

@@ -72,7 +72,7 @@ func (b *bench) vacuumed(ctx context.Context, c *corpus, events int) (perEvent f
 	defer remove()
 	path := filepath.Join(dir, "journal.db")
 	l := timeline{corpus: c, start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	w, err := build(path, l.start, journal.Options{})
+	w, err := build(path, journal.DefaultMaxSize)
 	if err != nil {
 		return 0, err
 	}

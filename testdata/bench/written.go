@@ -29,7 +29,7 @@ func commitBytes(ctx context.Context, b *bench) (rows []row, err error) {
 		{"a young journal", filepath.Join(dir, "journal.db"), journal.DefaultMaxSize},
 		{"an aged, full ring", aged, b.ringBytes()},
 	} {
-		w, err := build(f.path, time.Now(), journal.Options{MaxSize: f.limit})
+		w, err := build(f.path, f.limit)
 		if err != nil {
 			return rows, err
 		}
@@ -56,11 +56,10 @@ func diskText(v float64, format string) string {
 	return fmt.Sprintf(format, kib(v))
 }
 
-// idleSeconds commits one BW event for each second of the journal's clock, and
-// returns the mean bytes of a commit in each half.
-func idleSeconds(ctx context.Context, w *builder, path string, seconds int) (first, last, disk float64, err error) {
+// idleSeconds commits one BW event for each of so many seconds, and returns the mean bytes of a commit in each half.
+func idleSeconds(ctx context.Context, w builder, path string, seconds int) (first, last, disk float64, err error) {
 	var halves [2]float64
-	start := time.Unix(0, w.now.Load())
+	start := time.Now()
 	for h := range halves {
 		m, err := startWriting(filepath.Dir(path))
 		if err != nil {
@@ -68,10 +67,8 @@ func idleSeconds(ctx context.Context, w *builder, path string, seconds int) (fir
 		}
 		for i := range seconds / 2 {
 			s := h*(seconds/2) + i
-			if err := w.add(ctx, start.Add(time.Duration(s)*time.Second), idleBW(s)); err != nil {
-				return 0, 0, 0, err
-			}
-			if err := w.Flush(ctx); err != nil {
+			ev := journal.Arrival{Time: start.Add(time.Duration(s) * time.Second), Wire: idleBW(s)}
+			if err := w.Import(ctx, []journal.Arrival{ev}); err != nil {
 				return 0, 0, 0, err
 			}
 		}
@@ -136,8 +133,7 @@ func (b *bench) writtenFor(ctx context.Context, event func(int) (time.Time, []by
 	}
 	defer remove()
 	path := filepath.Join(dir, "journal.db")
-	begin, _ := event(0)
-	j, err := build(path, begin, journal.Options{})
+	j, err := build(path, journal.DefaultMaxSize)
 	if err != nil {
 		return w, err
 	}
@@ -164,9 +160,10 @@ const usualCommit = 700 * time.Microsecond
 // grouped appends events and commits them as the writer would at their pace:
 // it waits for the delay after the first that has come, and takes all that
 // have come by then.
-func (w *builder) grouped(ctx context.Context, event func(int) (time.Time, []byte), events int, delay time.Duration) (commits float64, err error) {
+func (w builder) grouped(ctx context.Context, event func(int) (time.Time, []byte), events int, delay time.Duration) (commits float64, err error) {
 	var free time.Time // when the writer has finished its commit
 	for i := 0; i < events; commits++ {
+		var group []journal.Arrival
 		first, _ := event(i)
 		closes := first.Add(delay)
 		if free.After(closes) {
@@ -177,11 +174,9 @@ func (w *builder) grouped(ctx context.Context, event func(int) (time.Time, []byt
 			if at.After(closes) {
 				break
 			}
-			if err := w.add(ctx, at, wire); err != nil {
-				return commits, err
-			}
+			group = append(group, journal.Arrival{Time: at, Wire: wire})
 		}
-		if err := w.Flush(ctx); err != nil {
+		if err := w.Import(ctx, group); err != nil {
 			return commits, err
 		}
 		free = closes.Add(usualCommit)
