@@ -323,6 +323,40 @@ func TestOutageBehind(t *testing.T) {
 	}
 }
 
+// A recorder that dies during an outage leaves a journal that opens and goes
+// on, with the batch that was in hand or without it.
+func TestOutageCrash(t *testing.T) {
+	for kind, last := range map[failKind]uint64{failAbsent: 5, failPresent: 8} {
+		t.Run(fmt.Sprint(kind), func(t *testing.T) {
+			var failing atomic.Bool
+			j := openTest(t, "", Options{outageRetry: time.Hour, wrapCommit: whileFailing(&failing, kind)})
+			appendAll(t, j, bw(1, 5)...)
+			failing.Store(true)
+			settle(t, j, bw(6, 3)...)
+			settle(t, j, bw(9, 3)...)
+			image, err := os.ReadFile(j.store.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			failing.Store(false) // for Close
+
+			path := filepath.Join(t.TempDir(), "image.db")
+			if err := os.WriteFile(path, image, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			after := openTest(t, path, Options{})
+			if b, err := after.Bounds(within(t)); err != nil || b.Last != last {
+				t.Errorf("bounds %+v, %v, want up to %d", b, err, last)
+			}
+			appendAll(t, after, bw(100, 2)...)
+			recs, gaps := readAll(t, after, Range{})
+			if !slices.Equal(numbers(recs), span(1, last+2)) || len(gaps) > 0 {
+				t.Errorf("numbers %v, gaps %v", numbers(recs), gaps)
+			}
+		})
+	}
+}
+
 // inOrder reports whether got is want with some left out.
 func inOrder(got, want []string) bool {
 	for _, s := range got {

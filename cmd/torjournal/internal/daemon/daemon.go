@@ -10,6 +10,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -221,6 +222,9 @@ func (d *Daemon) drain() {
 	err := d.journal.Append(ctx, event.NewJournal(event.WhatStop, "PID", strconv.Itoa(os.Getpid())))
 	if err == nil {
 		err = d.journal.Flush(ctx)
+	}
+	if errors.Is(err, journal.ErrUnjournaled) && d.journal.Stats().Outage.IsZero() {
+		err = nil // of an outage that is over and has been told
 	}
 	if err != nil {
 		d.cfg.Logger.Error("the last events could not be journaled: see whether the disk is full", "error", err)
