@@ -234,7 +234,10 @@ func TestMigrationCrashImages(t *testing.T) {
 		t.Fatal(err)
 	}
 	var writes []write
-	writeHook(t, g.new.db, func(b []byte, off int64) { writes = append(writes, write{off: off, data: bytes.Clone(b)}) })
+	writeHook(t, g.new.db, func(b []byte, off int64) error {
+		writes = append(writes, write{off: off, data: bytes.Clone(b)})
+		return nil
+	})
 	if err := g.apply(); err != nil {
 		t.Fatal(err)
 	}

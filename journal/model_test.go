@@ -124,11 +124,12 @@ func (m *model) open(t *rapid.T) {
 func (m *model) watch(t *rapid.T) {
 	err := m.j.inWriter(context.Background(), func(w *writer) error {
 		file := m.j.store.file
-		writeHook(t, m.j.store.db, func(b []byte, off int64) {
+		writeHook(t, m.j.store.db, func(b []byte, off int64) error {
 			info, err := file.Stat()
 			if err != nil || info.Size() > m.wall.Load() || off+int64(len(b)) > m.wall.Load() {
 				m.over.Store(max(info.Size(), off+int64(len(b))))
 			}
+			return nil
 		})
 		return nil
 	})

@@ -27,7 +27,8 @@ type store struct {
 	db   *bolt.DB // guarded by swap
 	file *os.File // guarded by swap; what db holds, so that its lock can be released whatever db does
 
-	unsynced bool // owned by the writer; the folder may not know yet that the file has its name
+	unsynced  bool // owned by the writer; the folder may not know yet that the file has its name
+	unsettled bool // owned by the writer; what the file says may be in memory only, see settle
 
 	broken atomic.Pointer[DamageError] // set by the first damage that a write met; nothing is written after it
 }
@@ -111,7 +112,7 @@ func (s *store) open(opt Options, readOnly bool) error {
 			return err
 		}
 		db.AllocSize = allocSize(opt.MaxSize)
-		s.db = db
+		s.db, s.unsettled = db, true
 		return nil
 	})
 }
@@ -226,7 +227,45 @@ func (s *store) update(f func(*bolt.Tx) error) error {
 		}
 		s.unsynced = false
 	}
-	return s.write(func() error { return closedError(s.db.Update(f)) })
+	if s.unsettled {
+		if err := s.settle(); err != nil {
+			return at(s.path, fmt.Errorf("journal: sync: %w", err))
+		}
+		s.unsettled = false
+	}
+	return s.write(func() error {
+		committing := false
+		err := s.db.Update(func(tx *bolt.Tx) error {
+			err := f(tx)
+			committing = err == nil
+			return err
+		})
+		// Without room a commit ends before it writes.
+		s.unsettled = err != nil && committing && !errors.Is(err, berrors.ErrMaxSizeReached)
+		return closedError(err)
+	})
+}
+
+// settle makes what the file says now durable, before the next transaction
+// uses the pages that the state before it has left. bbolt does not know when
+// that is needed: after a commit whose last sync failed, and after a process
+// that died in front of it, the newest meta page is in the page cache, and a
+// reader sees it, but the disk may still have the one before. The page is
+// written again, because a sync that failed leaves it marked as clean.
+func (s *store) settle() error {
+	meta, err := newestMeta(s.file)
+	if err != nil {
+		return err
+	}
+	page := make([]byte, boltPageHeader+boltMetaSize)
+	off := int64(meta.txid%2) * int64(meta.pageSize)
+	if _, err := s.file.ReadAt(page, off); err != nil {
+		return err
+	}
+	if _, err := s.file.WriteAt(page, off); err != nil {
+		return err
+	}
+	return s.file.Sync()
 }
 
 // takeOver makes the open file of other, which has our name by now, ours, and
@@ -234,7 +273,7 @@ func (s *store) update(f func(*bolt.Tx) error) error {
 func (s *store) takeOver(other *store) error {
 	s.swap.Lock()
 	old := store{path: s.path, db: s.db, file: s.file}
-	s.db, s.file = other.db, other.file
+	s.db, s.file, s.unsettled = other.db, other.file, other.unsettled
 	s.swap.Unlock()
 	other.db, other.file = nil, nil
 	return old.close()
