@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"torjournal/tor/controlport"
+	"torjournal/tor/event"
 	"torjournal/tor/testnet"
 )
 
@@ -76,11 +77,13 @@ func TestRolesToTheByte(t *testing.T) {
 	stopAll := func(rs map[string]recording) map[string][]byte {
 		files := map[string][]byte{}
 		for name, r := range rs {
-			if strings.Contains(strings.Join(r.cmd.Args, " "), "--scrub") != (r.status().Source.Scrub != "") {
-				t.Errorf("%s: status says of --scrub %q", name, r.status().Source.Scrub)
+			said, _ := torjournal(t, 0, "status", "--journal", r.journal)
+			if strings.Contains(strings.Join(r.cmd.Args, " "), "--scrub") != strings.Contains(said, "scrub:") {
+				t.Errorf("%s: status says\n%s", name, said)
 			}
 			r.stop()
 			files[name] = everyByte(t, r.journal)
+			r.sameBytes(name)
 		}
 		return files
 	}
@@ -113,6 +116,23 @@ func TestRolesToTheByte(t *testing.T) {
 				t.Errorf("%s is in the journal of %s: it is live only", typ, name)
 			}
 		}
+	}
+}
+
+// sameBytes checks that the journal has, for those types that it records, the
+// very bytes that the controller was sent when they came.
+func (r recording) sameBytes(name string) {
+	r.t.Helper()
+	const types = "CIRC CIRC_MINOR ORCONN NOTICE WARN STATUS_CLIENT STATUS_SERVER GUARD SIGNAL CONF_CHANGED"
+	var live strings.Builder
+	for _, w := range r.watch.received() {
+		if slices.Contains(strings.Fields(types), string(event.TypeOf([]byte(w)))) {
+			live.WriteString(w)
+		}
+	}
+	wire, _ := torjournal(r.t, 0, "replay", "--journal", r.journal, "-o", "wire", "-e", strings.ReplaceAll(types, " ", ","))
+	if live.Len() == 0 || !strings.Contains(wire, live.String()) {
+		r.t.Errorf("%s: %d bytes were delivered that the journal's %d do not have so", name, live.Len(), len(wire))
 	}
 }
 

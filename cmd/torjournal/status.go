@@ -105,7 +105,7 @@ func (p program) printStatus(st daemon.Status, loc *time.Location) error {
 		fmt.Fprintf(w, "live only:\t%s\n", live)
 	}
 	if st.Source.Scrub != "" {
-		fmt.Fprintf(w, "scrub:\ton; who and what for is replaced by hashes with key %s\n", st.Source.Scrub)
+		fmt.Fprintf(w, "scrub:\ton: names and addresses are replaced by hashes of key %s\n", st.Source.Scrub)
 	}
 	printJournal(w, st.Journal, loc)
 	fmt.Fprintf(w, "rates:\t%.1f events/s over the last minute, %.0f in the last second\n", st.Rates.Minute, st.Rates.Now)
