@@ -95,7 +95,7 @@ func start(s *store, opt Options) (*Journal, error) {
 			commit: commit, expired: com.expired, reread: s.reread, pause: j.pause, now: opt.Now, clock: j.q.clock,
 			publish: j.win.publish, ahead: j.win.publishAhead, settled: j.win.settled, evicted: j.win.evict,
 			seal:   func(job sealJob) { j.sealer.jobs <- job },
-			repack: func(r *repacker, sealAt int) ([]header, error) { return r.find(s, sealAt) },
+			repack: func(r *repacker, t *tail) ([]header, error) { return r.find(s, t) },
 		},
 		q: j.q, log: opt.Logger, delay: opt.CommitDelay, retry: opt.outageRetry, roomWait: opt.roomWait,
 		batchMax: opt.turnMax(), storedMax: maxStored(opt.MaxSize),

@@ -59,6 +59,7 @@ func (w *writer) beginOutage(c *change, err error) {
 	us, _ := w.env.clock()
 	o := &outage{begun: us, since: us, cause: cause(err), pending: c, owed: true, timer: time.NewTimer(w.retry)}
 	w.out = o
+	w.restPacked()
 	w.since.Store(us)
 	args := []any{"error", err}
 	if last, rerr := w.env.reread(); rerr != nil {

@@ -23,12 +23,12 @@ const noRepack = math.MaxUint64
 // look makes the repacker look again at what follows record first.
 func (r *repacker) look(first uint64) { r.next = min(r.next, first) }
 
-// find returns the next run of blocks that make one block of about sealAt
-// bytes of records, nil if there is none.
-func (r *repacker) find(s *store, sealAt int) (run []header, err error) {
+// find returns the next run of blocks that make one block of the size and the
+// span that the tail would be sealed to, nil if there is none.
+func (r *repacker) find(s *store, t *tail) (run []header, err error) {
 	for r.next != noRepack && len(run) == 0 {
 		if err = s.view(func(tx *bolt.Tx) error {
-			run, err = r.walk(tx, sealAt)
+			run, err = r.walk(tx, t)
 			return err
 		}); err != nil {
 			r.next = noRepack // what is damaged is told to who reads it
@@ -38,7 +38,7 @@ func (r *repacker) find(s *store, sealAt int) (run []header, err error) {
 	return run, nil
 }
 
-func (r *repacker) walk(tx *bolt.Tx, sealAt int) (run []header, err error) {
+func (r *repacker) walk(tx *bolt.Tx, t *tail) (run []header, err error) {
 	index, err := appendOnly(tx, bucketIndex)
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func (r *repacker) walk(tx *bolt.Tx, sealAt int) (run []header, err error) {
 			return nil, err
 		}
 		packed := h.codec == codecColumns
-		if len(run) > 0 && (packed || h.session != run[0].session || size+int(h.raw) > sealAt+sealAt/4) {
+		if len(run) > 0 && (packed || h.session != run[0].session || size+int(h.raw) > t.sealAt+t.sealAt/4 || t.tooLong(run[0].minTime, h.maxTime)) {
 			return run, nil
 		}
 		r.next = h.last + 1
@@ -127,7 +127,7 @@ func (w *writer) askRepack() {
 	if w.env.repack == nil || w.repack.held {
 		return
 	}
-	run, err := w.env.repack(&w.repack, w.tail.sealAt)
+	run, err := w.env.repack(&w.repack, &w.tail)
 	if err != nil {
 		w.log.Warn("old blocks cannot be packed again; look at the journal with verify", "error", err)
 	}
@@ -137,20 +137,25 @@ func (w *writer) askRepack() {
 	}
 }
 
-// Pack returns when everything but the newest records, which are too few for
-// a block, is packed as small as it gets.
+// Pack returns when all records are packed as small as it gets, also the
+// newest ones, but for a last few kilobytes. It is for programs that fill a
+// journal and close it: who records seals larger blocks by waiting for them.
 func (j *Journal) Pack(ctx context.Context) error {
 	done := make(chan struct{})
 	err := j.inWriter(ctx, func(w *writer) error {
+		if w.out != nil {
+			return w.out.err()
+		}
 		w.packed = append(w.packed, done)
-		return w.apply(&change{})
+		w.turnIdle()
+		return nil
 	})
 	if err != nil {
 		return err
 	}
 	select {
 	case <-done:
-		return nil
+		return j.Flush(ctx)
 	case <-j.writer.done:
 		return ErrClosed
 	case <-ctx.Done():
@@ -158,7 +163,8 @@ func (j *Journal) Pack(ctx context.Context) error {
 	}
 }
 
-// restPacked tells who waits in Pack that there is nothing left to pack.
+// restPacked tells who waits in Pack that there is nothing left to pack, or
+// that it cannot be done now.
 func (w *writer) restPacked() {
 	for _, ch := range w.packed {
 		close(ch)

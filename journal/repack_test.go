@@ -174,7 +174,7 @@ func TestRepackTwiceAndTooLate(t *testing.T) {
 	hold(t, j)
 	wires := lagging(t, j, 6000)
 	var r repacker
-	run, err := r.find(j.store, 1<<20)
+	run, err := r.find(j.store, &tail{sealAt: 1 << 20})
 	if err != nil || len(run) < 2 {
 		t.Fatalf("%d blocks to pack, %v", len(run), err)
 	}

@@ -31,7 +31,7 @@ type sealJob struct {
 func (j *sealJob) repack() bool { return string(j.bucket) == string(bucketBlocks) }
 
 // repackFunc is repacker.find on the writer's file.
-type repackFunc func(r *repacker, sealAt int) ([]header, error)
+type repackFunc func(r *repacker, t *tail) ([]header, error)
 
 // run seals until ctx ends.
 func (s *sealer) run(ctx context.Context) {

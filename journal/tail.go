@@ -66,12 +66,17 @@ func (t *tail) blocks() []header {
 }
 
 // toSeal returns the batches at the head that make a block together, nil if
-// they are too few. The caller may keep them.
-func (t *tail) toSeal() []header {
+// they are too few: then all takes them if they are not very few. The caller
+// may keep them.
+func (t *tail) toSeal(all bool) []header {
 	if t.empty() || t.large(&t.batches[0]) {
 		return nil
 	}
-	if n := t.blockful(); n > 0 {
+	n := t.blockful()
+	if n == 0 && all && t.bytes >= fewRecords {
+		n = len(t.batches)
+	}
+	if n > 0 {
 		return slices.Clone(t.batches[:n])
 	}
 	return nil
@@ -95,9 +100,14 @@ func (t *tail) blockful() int {
 		}
 	}
 	n := len(t.batches)
-	span := time.Duration(t.batches[n-1].maxTime-t.batches[0].minTime) * time.Microsecond
-	if t.sealAge > 0 && n > 1 && span > t.sealAge {
+	if n > 1 && t.tooLong(t.batches[0].minTime, t.batches[n-1].maxTime) {
 		return n
 	}
 	return 0
+}
+
+// tooLong reports whether a block must not span two times, in µs: what is
+// evicted by age is evicted by blocks.
+func (t *tail) tooLong(from, to int64) bool {
+	return t.sealAge > 0 && time.Duration(to-from)*time.Microsecond > t.sealAge
 }

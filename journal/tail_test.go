@@ -33,7 +33,7 @@ func TestTailBlocks(t *testing.T) {
 		for _, h := range c.batches {
 			tl.append(h)
 		}
-		if got := len(tl.toSeal()); got != c.seal {
+		if got := len(tl.toSeal(false)); got != c.seal {
 			t.Errorf("%s: seals %d, want %d", name, got, c.seal)
 		}
 		if got := len(tl.blocks()); got != c.promote {
@@ -42,6 +42,21 @@ func TestTailBlocks(t *testing.T) {
 		tl.drop(len(tl.batches))
 		if tl.bytes != 0 {
 			t.Errorf("%s: %d bytes are left in an empty tail", name, tl.bytes)
+		}
+	}
+}
+
+// What a journal ends with is a block too if it is worth one.
+func TestTailAll(t *testing.T) {
+	for raw, want := range map[uint32]int{fewRecords/2 - 1: 0, fewRecords / 2: 2} {
+		tl := tail{sealAt: 1 << 20}
+		tl.append(header{raw: raw, session: 1})
+		tl.append(header{raw: raw, session: 1})
+		if got := len(tl.toSeal(true)); got != want {
+			t.Errorf("two batches of %d bytes: %d are sealed, want %d", raw, got, want)
+		}
+		if tl.toSeal(false) != nil {
+			t.Errorf("two batches of %d bytes are sealed unasked", raw)
 		}
 	}
 }

@@ -46,7 +46,20 @@ func Vacuum(ctx context.Context, path string, l Limits) (v Vacuumed, err error) 
 	if err != nil {
 		return v, err
 	}
-	return vacuumFile(ctx, path, opt, l)
+	v, err = vacuumFile(ctx, path, opt, l)
+	if err != nil || l.MaxAge != 0 { // a packed block would hold old records for the sake of newer ones
+		return v, err
+	}
+	packed, err := packFile(ctx, path, opt)
+	if err != nil {
+		return v, vacuumError(path, err)
+	}
+	if packed {
+		var again Vacuumed
+		again, err = vacuumFile(ctx, path, opt, l)
+		v.After = again.After
+	}
+	return v, err
 }
 
 // vacuumOptions opens a file of any size for a copy of any size.
@@ -60,6 +73,17 @@ func vacuumOptions(path string, l Limits) (Options, error) {
 	}
 	size := min(max(l.MaxSize, info.Size()+info.Size()/8+4<<20), maxSizeLimit)
 	return Options{MaxSize: size, MaxAge: l.MaxAge}.withDefaults()
+}
+
+// packFile packs what a recorder that stopped has left as it was committed. It
+// reports whether there was anything.
+func packFile(ctx context.Context, path string, opt Options) (bool, error) {
+	j, err := Open(path, opt)
+	if err != nil {
+		return false, err
+	}
+	err = j.Pack(ctx)
+	return j.Stats().Commits > 0, errors.Join(err, j.Close())
 }
 
 func vacuumFile(ctx context.Context, path string, opt Options, l Limits) (v Vacuumed, err error) {

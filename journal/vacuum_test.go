@@ -226,6 +226,9 @@ func TestVacuumRefuses(t *testing.T) {
 	}
 	// A copy of damage would be all that is left.
 	sound := bytes.Clone(whole)
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	at := bytes.Index(whole, liveBlock(t, path))
 	whole[at+headerSize+100] ^= 1
 	if err := os.WriteFile(path, whole, 0o600); err != nil {

@@ -187,9 +187,10 @@ func (w *writer) turnIdle() {
 		w.group([]item{*jump}, nil)
 		return
 	}
-	if w.ready != nil || w.mayPromote() && len(w.tail.blocks()) > 0 || w.env.expired() {
-		_ = w.apply(&change{}) // the outage that begins sees to it
-		return
+	for w.ready != nil || w.mayPromote() && len(w.tail.blocks()) > 0 || w.env.expired() {
+		if w.apply(&change{}) != nil {
+			return // the outage that has begun sees to it
+		}
 	}
 	w.askSealer(true)
 }
@@ -430,7 +431,7 @@ func (w *writer) askSealer(idle bool) {
 	if w.sealing || w.ready != nil {
 		return
 	}
-	if batches := w.tail.toSeal(); batches != nil {
+	if batches := w.tail.toSeal(len(w.packed) > 0); batches != nil {
 		w.sealing = true
 		w.env.seal(sealJob{batches, bucketTail})
 		return

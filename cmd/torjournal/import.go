@@ -275,6 +275,9 @@ func (im *importer) finish(err error) error {
 	im.bar.finish()
 	evicted, tooLarge := uint64(0), uint64(0)
 	if im.journal != nil {
+		if err == nil {
+			err = im.journal.Pack(context.Background()) // nobody else will before the next recorder
+		}
 		st := im.journal.Stats()
 		tooLarge = st.Dropped
 		if im.first == 0 {
