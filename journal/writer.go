@@ -45,9 +45,10 @@ import (
 // shares the sync of a commit that is made anyway.
 //
 // Why trying again is sound after a failed sync, though the kernel may have
-// forgotten the pages that it could not write: bbolt never writes over what is
-// valid, and the next try is a new transaction that writes all of it once
-// more and syncs that.
+// forgotten the pages that it could not write: the next try is a new
+// transaction that writes all of it once more, and before it the store makes
+// the newest meta page durable (store.settle), whose predecessor's pages it
+// is going to use.
 //
 // The way that lost: publishing from the transaction's OnCommit hook. It runs
 // after a commit that returned nil too, but then bbolt, and not this file,
