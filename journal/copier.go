@@ -26,11 +26,14 @@ type copier struct {
 	maxSize int64   // bytes that the draft may have; 0: as many as there are
 	before  int64   // records that end before, in µs since 1970, are left out; 0: none
 
-	budget int64  // bytes that what is copied may take, as plan counts them; 0 before the first
-	draft  string // "" before begin
-	dst    *store // the draft, open; nil once something else owns it
-	from   uint64 // first record that is kept
-	next   uint64 // first record that is not copied yet
+	budget  int64  // bytes that what is copied may take, as plan counts them; 0 before the first
+	draft   string // "" before begin
+	dst     *store // the draft, open; nil once something else owns it
+	from    uint64 // first record that is kept
+	next    uint64 // first record that is not copied yet
+	old     *store // the file that the draft has replaced, still open; nil: none
+	dropped uint64 // last record that was taken out of the draft again
+	tight   bool   // what is to be kept has not fitted
 }
 
 func newCopier(src *store, opt Options, maxSize, before int64) *copier {
@@ -164,12 +167,22 @@ type storedBlock struct {
 // more.
 func (c *copier) blocks() (more bool, err error) {
 	var got []storedBlock
+	var given uint64
 	err = c.src.view(func(tx *bolt.Tx) error {
-		got, err = c.nextBlocks(tx)
+		if given, err = evicted(tx); err == nil {
+			got, err = c.nextBlocks(tx, given)
+		}
 		return err
 	})
 	if err != nil || len(got) == 0 {
 		return false, err
+	}
+	// What is freed can be used by the next transaction, not by the same one.
+	if given >= c.from && given > c.dropped {
+		if err := c.dst.update(func(tx *bolt.Tx) error { return dropGiven(tx, given) }); err != nil {
+			return false, err
+		}
+		c.dropped = given
 	}
 	err = c.dst.update(func(tx *bolt.Tx) error {
 		for _, b := range got {
@@ -183,12 +196,9 @@ func (c *copier) blocks() (more bool, err error) {
 	return true, err
 }
 
-// nextBlocks returns copies of the blocks from next on, up to copyChunk.
-func (c *copier) nextBlocks(tx *bolt.Tx) (got []storedBlock, err error) {
-	given, err := evicted(tx)
-	if err != nil {
-		return nil, err
-	}
+// nextBlocks returns copies of the blocks from next on, up to copyChunk, but
+// for those up to record given, which the ring has given up.
+func (c *copier) nextBlocks(tx *bolt.Tx, given uint64) (got []storedBlock, err error) {
 	index, err := appendOnly(tx, bucketIndex)
 	if err != nil {
 		return nil, err
@@ -459,12 +469,16 @@ func (c *copier) check(v *Vacuumed) error {
 }
 
 // less reports whether err says that what is to be kept does not fit, and
-// makes the next try keep less of it.
+// makes another try keep less of it. The first time the ring may have turned
+// over too fast for the copy.
 func (c *copier) less(err error) bool {
 	if !errors.Is(err, berrors.ErrMaxSizeReached) || c.maxSize == 0 || c.budget < MinMaxSize/4 {
 		return false
 	}
-	c.budget -= c.budget / 20
+	if c.tight {
+		c.budget -= c.budget / 20
+	}
+	c.tight = true
 	return true
 }
 
@@ -476,5 +490,5 @@ func (c *copier) discard() {
 	if c.draft != "" {
 		_ = os.Remove(c.draft)
 	}
-	c.dst, c.draft = nil, ""
+	c.dst, c.draft, c.dropped = nil, "", 0
 }

@@ -211,7 +211,7 @@ func (g *migration) replace() error {
 		return err
 	}
 	g.draft = ""
-	err := g.old.takeOver(g.new)
+	err := g.old.takeOver(g.new).close()
 	g.new = nil
 	return err
 }

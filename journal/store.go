@@ -269,14 +269,15 @@ func (s *store) settle() error {
 }
 
 // takeOver makes the open file of other, which has our name by now, ours, and
-// gives the old one back. Nobody waits but for who reads the old one just now.
-func (s *store) takeOver(other *store) error {
+// returns the old one, for the caller to close. Nobody waits but for who reads
+// the old one just now.
+func (s *store) takeOver(other *store) *store {
 	s.swap.Lock()
-	old := store{path: s.path, db: s.db, file: s.file}
+	defer s.swap.Unlock()
+	old := &store{path: s.path, db: s.db, file: s.file}
 	s.db, s.file, s.unsettled = other.db, other.file, other.unsettled
-	s.swap.Unlock()
 	other.db, other.file = nil, nil
-	return old.close()
+	return old
 }
 
 // write runs f behind the fence. After damage was met nothing is written any

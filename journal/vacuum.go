@@ -204,6 +204,9 @@ func (j *Journal) vacuum(ctx context.Context, c *copier, v *Vacuumed) error {
 		if err == nil {
 			err = j.inWriter(ctx, func(w *writer) error { return j.swapIn(w, c, v) })
 		}
+		if c.old != nil {
+			return errors.Join(err, c.old.close()) // beside the writer: giving many pages back takes its time
+		}
 		if !c.less(err) {
 			return err
 		}
@@ -235,10 +238,8 @@ func (j *Journal) swapIn(w *writer, c *copier, v *Vacuumed) error {
 	// From here on the new file is the journal, whatever goes wrong.
 	c.draft, j.store.unsynced = "", err != nil
 	j.opt.vacuumStep("swap")
-	err = j.store.takeOver(c.dst)
-	if rerr := j.committer.reset(j.limited()); rerr != nil {
-		err = errors.Join(err, rerr)
-	}
+	c.old = j.store.takeOver(c.dst)
+	err = j.committer.reset(j.limited())
 	w.tail.evicted(v.First - 1)
 	w.env.evicted(v.First - 1)
 	return err

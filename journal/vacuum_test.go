@@ -352,10 +352,13 @@ func TestVacuumRunningEvicts(t *testing.T) {
 	if l := j.Limits(); l != (Limits{MaxSize: 8 << 20}) {
 		t.Errorf("limits %+v", l)
 	}
+	for i := range 3 {
+		appendAll(t, j, raw("650 CIRC %d %s", i, noise(1000+i, 600<<10)))
+	}
 	if w, err := j.Vacuum(within(t), Limits{MaxSize: MinMaxSize}); err != nil || w.After > MinMaxSize || w.First <= v.First {
 		t.Errorf("then %+v, %v", w, err)
 	}
-	appendAll(t, j, bw(1, 10)...)
+	appendAll(t, j, bw(1, 7)...)
 	if b, err := j.Bounds(within(t)); err != nil || b.Last != v.Last+10 {
 		t.Errorf("bounds %+v, %v", b, err)
 	}
@@ -628,5 +631,45 @@ func TestVacuumMeetsASealOfWhatItLeavesOut(t *testing.T) {
 	}
 	if recs, gaps := readAll(t, j, Range{}); v.First != 1 || v.Last != last || gaps != nil || !slices.Equal(numbers(recs), span(1, last)) {
 		t.Errorf("%+v, gaps %v; want all of %d", v, gaps, last)
+	}
+}
+
+// What the ring gives up while it is copied is in the copy already. It does
+// not stay there, not even in a page that is free.
+func TestVacuumWipesWhatIsEvictedMeanwhile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j := openTest(t, path, Options{MaxSize: 2 << 20})
+	fill(t, j, 4<<20)
+	c, err := j.beginVacuum(within(t), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.discard()
+	if err := c.begin(); err != nil {
+		t.Fatal(err)
+	}
+	for more := true; more; {
+		if more, err = c.blocks(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, err := j.store.firstNumber()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.SetLimits(within(t), Limits{MaxSize: MinMaxSize}); err != nil {
+		t.Fatal(err)
+	}
+	appendAll(t, j, bw(1, 10)...)
+	var v Vacuumed
+	if err := j.inWriter(within(t), func(w *writer) error { return j.swapIn(w, c, &v) }); err != nil {
+		t.Fatal(err)
+	}
+	if v.First <= first {
+		t.Fatalf("nothing was evicted after record %d: %+v", first, v)
+	}
+	closeTest(t, j)
+	if n := traces(t, path, v.First); n != 0 {
+		t.Errorf("%d traces of evicted records are in the file", n)
 	}
 }
