@@ -1,11 +1,12 @@
 # Every target says in one line what it is for; `make` shows them.
 GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-DEBIAN   := tor python3-stem curl procps zstd gcc libc6-dev
+DEBIAN   := tor strace python3-stem curl procps zstd gcc libc6-dev
 FUZZTIME ?= 10s
 BENCH    ?= .
+SOAK     ?= 20000
 
-.PHONY: help build test short demo lint bench microbench fuzz tools clean
+.PHONY: help build test short demo lint bench microbench fuzz soak tools clean
 
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +41,12 @@ fuzz: ## run every fuzz target for FUZZTIME (default 10s) each
 	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 	  done; \
 	done
+
+soak: tools ## the random tests for hours: crashes, kills, the model (SOAK=checks), fuzzing (FUZZTIME, 10m unless told)
+	$(GO) test -race -timeout 24h -v -run '^(TestCrashImages|TestKill|TestFailedCalls)$$' ./journal -soak
+	$(GO) test -race -timeout 24h -v -run 'Model' ./journal -rapid.checks=$(SOAK)
+	$(GO) test -race -timeout 24h -v -run '^TestKilledRecorder' ./cmd/torjournal -kill-rounds=100
+	$(MAKE) fuzz FUZZTIME=$(if $(filter file,$(origin FUZZTIME)),10m,$(FUZZTIME))
 
 tools: ## install the Debian packages that tests and demo use, where they are missing
 	@missing=""; for p in $(DEBIAN); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -12,7 +13,13 @@ import (
 	"torjournal/tor/event"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if what := os.Getenv(childEnv); what != "" {
+		childMain(what)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // openTest opens a journal that is closed and verified when the test ends.
 // Tests outside the package use journaltest.Open, which does the same.

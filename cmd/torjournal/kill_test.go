@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -15,7 +16,7 @@ import (
 
 // killRounds is how often the recorder is killed, each time on the journal
 // that the round before left.
-const killRounds = 20
+var killRounds = flag.Int("kill-rounds", 20, "how often the recorder is killed")
 
 // Whatever a subscriber had received when the recorder was killed is in the
 // journal, under the number the subscriber was told (guarantee G1), and the
@@ -29,7 +30,7 @@ func TestKilledRecorderHasJournaledWhatSubscribersReceived(t *testing.T) {
 	t.Logf("seed %d", seed)
 
 	var received, lastSeq int
-	for round := range killRounds {
+	for round := range *killRounds {
 		r := startRecorder(t, journal, "--attach", tor.ControlAddr, "--control", port, "--record", "all")
 		r.attached()
 		sub := connect(t, port, ownCookie)
@@ -61,10 +62,10 @@ func TestKilledRecorderHasJournaledWhatSubscribersReceived(t *testing.T) {
 		lastSeq = len(have)
 		received += len(got)
 	}
-	if received < 100*killRounds {
-		t.Errorf("only %d events in %d rounds: that was no load", received, killRounds)
+	if received < 100*(*killRounds) {
+		t.Errorf("only %d events in %d rounds: that was no load", received, *killRounds)
 	}
-	t.Logf("%d events received in %d rounds, %d records journaled", received, killRounds, lastSeq)
+	t.Logf("%d events received in %d rounds, %d records journaled", received, *killRounds, lastSeq)
 }
 
 // load keeps a tor busy through torjournal until the returned func is called.
