@@ -246,7 +246,8 @@ func waitForSealer(t *testing.T, j *Journal) {
 // crashEverywhere checks an image of the disk for a power failure at every
 // write.
 func (r *recording) crashEverywhere(t *testing.T, opt Options, random *rand.Rand) {
-	dir := inMemory(t)
+	dir, remove := inMemory(t)
+	defer remove()
 	image := bytes.Clone(r.base) // what is synced for certain
 	var epoch []write            // what is not
 	for k := range r.writes {
@@ -268,15 +269,17 @@ func (r *recording) crashEverywhere(t *testing.T, opt Options, random *rand.Rand
 	}
 }
 
-// inMemory returns a folder where syncs cost nothing, if there is one: what an
-// image's own disk would do is not of interest.
-func inMemory(t *testing.T) string {
-	dir, err := os.MkdirTemp("/dev/shm", "journal-images-")
+// inMemory returns a new folder where syncs cost nothing, if there is such a
+// place: what the disk of an image would do is not of interest.
+func inMemory(t interface{ Fatal(...any) }) (dir string, remove func()) {
+	dir, err := os.MkdirTemp("/dev/shm", "journal-test-")
 	if err != nil {
-		return t.TempDir()
+		dir, err = os.MkdirTemp("", "journal-test-")
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, func() { _ = os.RemoveAll(dir) }
 }
 
 // applyWrites applies writes to image: all of them, or sectors at random.

@@ -19,16 +19,13 @@ import (
 )
 
 // The journal against a slice: whatever sequence of appends, sessions, seals,
-// evictions by size and by age, failed commits, restarts, vacuums and changes of
-// the limits, read by whatever cursors, what comes out is what went in, and at
+// evictions by size and by age, failed commits, crashes, restarts, vacuums and
+// changes of the limits, read by whatever cursors, what comes out is what went in, and at
 // no write is the file larger than its limit. rapid prints the command that repeats a failure.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		dir, err := os.MkdirTemp("", "journal-model-")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer os.RemoveAll(dir)
+		dir, remove := inMemory(t)
+		defer remove()
 		m := &model{path: filepath.Join(dir, "journal.db"), opt: Options{
 			MaxSize:     MinMaxSize,
 			sealBytes:   rapid.SampledFrom([]int{1 << 10, 8 << 10, 32 << 10}).Draw(t, "seal"),
@@ -58,6 +55,8 @@ func TestModel(t *testing.T) {
 			"time":      m.passTime,
 			"vacuum":    m.vacuum,
 			"limits":    m.setLimits,
+			"crash":     m.crash,
+			"file":      m.readFile,
 			"":          m.check,
 		})
 		m.close(t)
@@ -74,6 +73,7 @@ type model struct {
 	first   uint64 // of the journal, as seen last
 	cursors []*modelCursor
 	faults  atomic.Pointer[[]failKind]
+	tape    tape
 	clock   stepClock
 	wall    atomic.Int64 // bytes that the file may have just now
 	over    atomic.Int64 // bytes that it had when that was more; 0: never
@@ -125,6 +125,7 @@ func (m *model) watch(t *rapid.T) {
 	err := m.j.inWriter(context.Background(), func(w *writer) error {
 		file := m.j.store.file
 		writeHook(t, m.j.store.db, func(b []byte, off int64) error {
+			m.tape.note(m.j, b, off)
 			info, err := file.Stat()
 			if err != nil || info.Size() > m.wall.Load() || off+int64(len(b)) > m.wall.Load() {
 				m.over.Store(max(info.Size(), off+int64(len(b))))
