@@ -31,9 +31,9 @@ const (
 	// damaged. Worst case of memory for one decoding: this and as much stored.
 	maxPayload = 48 << 20
 
-	// plainBelow is the payload size below which zstd's frame costs more than
-	// it saves.
-	plainBelow = 128
+	// plainBelow is the payload size below which zstd is not worth its time: it
+	// saves an event alone some 10 bytes, and its columns will save more.
+	plainBelow = 512
 
 	// minRecord is the least a record takes in a payload: type, time, length.
 	minRecord = 3

@@ -237,13 +237,14 @@ func timeOf(data []byte, seq uint64) (time.Time, error) {
 		if data = rest; seq > h.last {
 			continue
 		}
-		recs, err := decodeBatch(h, payload, noTypes)
+		if seq < h.first {
+			break
+		}
+		t, err := timeAt(h, payload, seq)
 		if err != nil {
-			return time.Time{}, damaged("", h.first, "%w", err)
+			return t, damaged("", h.first, "%w", err)
 		}
-		if seq >= h.first {
-			return recs[seq-h.first].Time, nil
-		}
+		return t, nil
 	}
 	return time.Time{}, damaged("", seq, "%w", fmt.Errorf("the batch does not hold the record"))
 }

@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"time"
+
 	"github.com/klauspost/compress/zstd"
 
 	"torjournal/journal/internal/columns"
@@ -70,4 +72,18 @@ func decodeColumns(h header, stored []byte, types event.Set) ([]Record, error) {
 		})
 	})
 	return recs, err
+}
+
+// timeAt returns the arrival of record seq of a batch. Of a block by columns
+// it decodes the arrivals alone.
+func timeAt(h header, stored []byte, seq uint64) (time.Time, error) {
+	if h.codec == codecColumns {
+		us, err := columns.TimeAt(unzstd, stored, int(seq-h.first))
+		return arrival(us), err
+	}
+	recs, err := decodeBatch(h, stored, noTypes)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return recs[seq-h.first].Time, nil
 }

@@ -85,15 +85,27 @@ func (p *recordPrinter) json(r journal.Record) error {
 // the event's first line, and how many lines follow it in the wire form.
 func (p *recordPrinter) short(r journal.Record) error {
 	first, rest, _ := bytes.Cut(r.Wire, []byte("\r\n"))
-	text := ""
+	line := r.Time.In(p.loc).AppendFormat(p.w.AvailableBuffer(), "Jan 02 15:04:05.000000 ")
 	if len(first) > 4 {
-		text = string(first[4:])
+		line = appendPrintable(line, first[4:])
 	}
-	fmt.Fprintf(p.w, "%s %s", r.Time.In(p.loc).Format("Jan 02 15:04:05.000000"), printable(text))
+	if _, err := p.w.Write(line); err != nil {
+		return err
+	}
 	if n := bytes.Count(rest, []byte("\n")); n > 0 {
 		fmt.Fprintf(p.w, " [+%d lines]", n)
 	}
 	return p.w.WriteByte('\n')
+}
+
+// appendPrintable is printable for bytes.
+func appendPrintable(dst, b []byte) []byte {
+	for _, c := range b {
+		if c < ' ' || c > '~' {
+			return append(dst, printable(string(b))...)
+		}
+	}
+	return append(dst, b...)
 }
 
 // printable escapes what could steer a terminal: an event's text comes from

@@ -163,3 +163,20 @@ func TestCutBlocks(t *testing.T) {
 		t.Error("the limit of bytes does not hold")
 	}
 }
+
+func TestTimeAt(t *testing.T) {
+	e, z := newPair(t)
+	rows := life(500)
+	data := encode(t, e, rows)
+	for i, r := range rows {
+		if us, err := TimeAt(z, data, i); err != nil || us != r.Time {
+			t.Fatalf("record %d: %d, %v, want %d", i, us, err, r.Time)
+		}
+	}
+	if _, err := TimeAt(z, data, len(rows)); err == nil {
+		t.Error("a record more has a time")
+	}
+	for n := range len(data) / 8 {
+		_, _ = TimeAt(z, data[:n], 0) // must not panic
+	}
+}

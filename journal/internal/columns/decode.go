@@ -12,7 +12,7 @@ import (
 // keep; those of one call share few buffers. What is not what an Encoder
 // makes is an error, and emit may have been called before.
 func Decode(z *zstd.Decoder, data []byte, n, limit int, want func(typ string) bool, emit func(i int, r Row)) error {
-	in := bytesReader{rest: data}
+	in := bytesReader{data: data}
 	if v := in.byte(); v != version {
 		return fmt.Errorf("columns: version %d, this program reads %d", v, version)
 	}
@@ -20,12 +20,12 @@ func Decode(z *zstd.Decoder, data []byte, n, limit int, want func(typ string) bo
 	var err error
 	sections := [3]bytesReader{}
 	for i := range sections {
-		if sections[i].rest, err = in.section(z); err != nil {
+		if sections[i].data, err = in.section(z); err != nil {
 			return err
 		}
 	}
 	order, times := sections[0], sections[1]
-	if d.hops, err = splitWords(sections[2].rest, ','); err != nil {
+	if d.hops, err = splitWords(sections[2].data, ','); err != nil {
 		return err
 	}
 	groups, err := d.groups(&in, z, want)
@@ -53,7 +53,7 @@ func Decode(z *zstd.Decoder, data []byte, n, limit int, want func(typ string) bo
 			emit(i, Row{Type: typ, Time: us, Wire: wire})
 		}
 	}
-	if len(order.rest)+len(times.rest) > 0 {
+	if order.left()+times.left() > 0 {
 		return fmt.Errorf("columns: more follows the last record")
 	}
 	for _, g := range groups {
@@ -62,6 +62,26 @@ func Decode(z *zstd.Decoder, data []byte, n, limit int, want func(typ string) bo
 		}
 	}
 	return nil
+}
+
+// TimeAt returns the arrival of the i-th record, from 0, without decoding any.
+func TimeAt(z *zstd.Decoder, data []byte, i int) (us int64, err error) {
+	in := bytesReader{data: data}
+	if v := in.byte(); v != version {
+		return 0, fmt.Errorf("columns: version %d, this program reads %d", v, version)
+	}
+	in.skipSection()
+	var times bytesReader
+	if times.data, err = in.section(z); err != nil {
+		return 0, err
+	}
+	for range i + 1 {
+		us += times.varint()
+	}
+	if times.bad {
+		return 0, fmt.Errorf("columns: there is no record %d", i)
+	}
+	return us, nil
 }
 
 // decoder is what the groups of a block share.
@@ -81,11 +101,11 @@ const chunk = 32 << 10
 func (d *decoder) groups(in *bytesReader, z *zstd.Decoder, want func(string) bool) ([]*groupReader, error) {
 	groups := make([]*groupReader, in.count(maxGroups))
 	for i := range groups {
-		part := bytesReader{rest: in.take(in.count(len(in.rest)))}
+		part := bytesReader{data: in.take(in.count(in.left()))}
 		if in.bad {
 			break
 		}
-		types := make([]string, part.count(len(part.rest)))
+		types := make([]string, part.count(part.left()))
 		wanted := want == nil
 		for j := range types {
 			types[j] = part.text()
@@ -103,7 +123,7 @@ func (d *decoder) groups(in *bytesReader, z *zstd.Decoder, want func(string) boo
 		}
 		groups[i] = g
 	}
-	if in.bad || len(in.rest) > 0 {
+	if in.bad || in.left() > 0 {
 		return nil, fmt.Errorf("columns: the groups do not end where the block does")
 	}
 	return groups, nil

@@ -74,11 +74,11 @@ func (g *groupReader) open(in *bytesReader, z *zstd.Decoder) error {
 	if err != nil {
 		return err
 	}
-	meta, small := bytesReader{rest: metaBytes}, bytesReader{rest: smallBytes}
+	meta, small := bytesReader{data: metaBytes}, bytesReader{data: smallBytes}
 	if err := g.readTemplates(&meta); err != nil {
 		return err
 	}
-	g.shapes = make([]shape, meta.count(min(maxShapes, len(meta.rest))))
+	g.shapes = make([]shape, meta.count(min(maxShapes, meta.left())))
 	for i := range g.shapes {
 		g.shapes[i] = shape{tmpl: uint32(meta.count(len(g.templates) - 1)), ops: meta.uvarint()}
 	}
@@ -86,15 +86,15 @@ func (g *groupReader) open(in *bytesReader, z *zstd.Decoder) error {
 	if g.keyed {
 		g.ents = make(map[int64]uint32)
 	}
-	g.cols = make([]*columnReader, meta.count(min(maxColumns, len(meta.rest))))
+	g.cols = make([]*columnReader, meta.count(min(maxColumns, meta.left())))
 	var late error
 	stream := func() (r bytesReader) {
 		n := meta.uvarint()
 		switch {
 		case n > 0:
-			r.rest = small.take(int(min(n-1, maxStream)))
+			r.data = small.take(int(min(n-1, maxStream)))
 		case late == nil && !meta.bad:
-			r.rest, late = in.section(z)
+			r.data, late = in.section(z)
 		}
 		return r
 	}
@@ -130,14 +130,14 @@ func (g *groupReader) open(in *bytesReader, z *zstd.Decoder) error {
 	if late != nil {
 		return late
 	}
-	if meta.bad || small.bad || len(meta.rest)+len(small.rest)+len(in.rest) > 0 {
+	if meta.bad || small.bad || meta.left()+small.left()+in.left() > 0 {
 		return fmt.Errorf("its description does not parse")
 	}
 	return nil
 }
 
 func (g *groupReader) readTemplates(meta *bytesReader) error {
-	g.templates = make([]templateReader, meta.count(min(maxTemplates, len(meta.rest))))
+	g.templates = make([]templateReader, meta.count(min(maxTemplates, meta.left())))
 	for i := range g.templates {
 		t := &g.templates[i]
 		t.typ = meta.text()
@@ -226,9 +226,9 @@ func (g *groupReader) entity() (ent uint32, ok bool) {
 
 // done reports whether everything was read.
 func (g *groupReader) done() bool {
-	left := len(g.codes.rest) + len(g.keyCodes.rest)
+	left := g.codes.left() + g.keyCodes.left()
 	for _, c := range append(g.cols, g.escapes) {
-		left += len(c.codes.rest) + len(c.text.rest) + len(c.hops.rest)
+		left += c.codes.left() + c.text.left() + c.hops.left()
 	}
 	return left == 0
 }
@@ -257,10 +257,10 @@ func (c *columnReader) word(ent, last uint32) ([]byte, bool) {
 
 func (c *columnReader) newWord() ([]byte, bool) {
 	if c.kind == kindData {
-		w := c.text.take(c.text.count(len(c.text.rest)))
+		w := c.text.take(c.text.count(c.text.left()))
 		return w, !c.text.bad
 	}
-	i := bytes.IndexByte(c.text.rest, '\n')
+	i := bytes.IndexByte(c.text.data[c.text.at:], '\n')
 	if i < 0 {
 		return nil, false
 	}

@@ -45,22 +45,25 @@ func (w *sectionWriter) append(dst, data []byte) []byte {
 // bytesReader reads what the encoder appended. bad stays set once something
 // does not parse; everything read after that is empty.
 type bytesReader struct {
-	rest []byte
+	data []byte
+	at   int // a number and not a shorter slice: one store a step, and none that the collector watches
 	bad  bool
 }
 
+func (r *bytesReader) left() int { return len(r.data) - r.at }
+
 func (r *bytesReader) uvarint() uint64 {
-	if len(r.rest) > 0 && r.rest[0] < 0x80 {
-		v := uint64(r.rest[0])
-		r.rest = r.rest[1:]
+	if r.at < len(r.data) && r.data[r.at] < 0x80 {
+		v := uint64(r.data[r.at])
+		r.at++
 		return v
 	}
-	v, n := binary.Uvarint(r.rest)
+	v, n := binary.Uvarint(r.data[r.at:])
 	if n <= 0 {
 		r.fail()
 		return 0
 	}
-	r.rest = r.rest[n:]
+	r.at += n
 	return v
 }
 
@@ -80,28 +83,26 @@ func (r *bytesReader) count(limit int) int {
 }
 
 func (r *bytesReader) byte() byte {
-	if len(r.rest) == 0 {
+	if r.left() == 0 {
 		r.fail()
 		return 0
 	}
-	b := r.rest[0]
-	r.rest = r.rest[1:]
-	return b
+	r.at++
+	return r.data[r.at-1]
 }
 
 func (r *bytesReader) take(n int) []byte {
-	if n < 0 || n > len(r.rest) {
+	if n < 0 || n > r.left() {
 		r.fail()
 		return nil
 	}
-	b := r.rest[:n:n]
-	r.rest = r.rest[n:]
-	return b
+	r.at += n
+	return r.data[r.at-n : r.at : r.at]
 }
 
-func (r *bytesReader) text() string { return string(r.take(r.count(len(r.rest)))) }
+func (r *bytesReader) text() string { return string(r.take(r.count(r.left()))) }
 
-func (r *bytesReader) fail() { r.bad, r.rest = true, nil }
+func (r *bytesReader) fail() { r.bad, r.at = true, len(r.data) }
 
 // section reads one section and unpacks it.
 func (r *bytesReader) section(z *zstd.Decoder) ([]byte, error) {
@@ -129,4 +130,17 @@ func (r *bytesReader) section(z *zstd.Decoder) ([]byte, error) {
 		return nil, fmt.Errorf("columns: a section unpacks to %d bytes, not %d", len(out), raw)
 	}
 	return out, nil
+}
+
+// skipSection passes over one section.
+func (r *bytesReader) skipSection() {
+	head := r.uvarint()
+	if head&1 != 0 {
+		r.uvarint()
+	}
+	if head>>1 > uint64(r.left()) {
+		r.fail()
+		return
+	}
+	r.take(int(head >> 1))
 }
