@@ -101,7 +101,7 @@ func start(s *store, opt Options) (*Journal, error) {
 		batchMax: opt.turnMax(), storedMax: maxStored(opt.MaxSize),
 		sealed: j.sealer.out, done: make(chan struct{}), counts: j.counts,
 		enc: tailEncoder, next: state.next, session: state.session,
-		tail: tail{sealAt: opt.sealBytes, sealAge: sealAge(opt.MaxAge)},
+		tail: tail{sealAt: opt.sealBytes, sealAge: sealAge(opt.MaxAge), lagAt: lagLimit(opt.MaxSize)},
 	}
 	for _, h := range state.tail {
 		j.writer.tail.append(h)

@@ -48,7 +48,7 @@ func (j *Journal) SetLimits(ctx context.Context, l Limits) error {
 		}
 		j.store.setMaxSize(l.MaxSize)
 		w.batchMax, w.storedMax, w.tail.sealAt = opt.turnMax(), maxStored(opt.MaxSize), opt.sealBytes
-		w.tail.sealAge = sealAge(l.MaxAge)
+		w.tail.sealAge, w.tail.lagAt = sealAge(l.MaxAge), lagLimit(l.MaxSize)
 		return w.apply(&change{})
 	})
 }

@@ -374,7 +374,7 @@ func TestDamagedBlockIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := bytes.Index(b, []byte(magic+"\x01\x01"))
+	at := bytes.Index(b, liveBlock(t, path))
 	h, err := parseHeader(b[at:])
 	if err != nil {
 		t.Fatal(err)

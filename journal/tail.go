@@ -13,13 +13,21 @@ type tail struct {
 	// owned by the writer goroutine
 	sealAt  int           // bytes of records that make a block
 	sealAge time.Duration // the longest time a tail may span; 0: any
+	lagAt   int           // bytes as stored from which the sealer counts as too slow; see lagLimit
 	batches []header      // in order
 	bytes   int           // of records in them
+	stored  int           // bytes of the batches as stored
+
+	// The batches at the head that were looked at and are no block yet.
+	looked int
+	size   int // of their records
+	events uint64
 }
 
-// lagFactor is how many blocks the tail may hold before the sealer counts as
-// too slow: then whatever can be moved is moved as it is.
-const lagFactor = 4
+// lagLimit is how many bytes the tail may have before whatever can be moved
+// becomes a block as it is: a quarter of the ring. While events come faster
+// than blocks are made, they wait in the tail until there is time.
+func lagLimit(maxSize int64) int { return int(maxSize / 4) }
 
 // blockEvents bounds the events of a block where they are tiny: what a block is
 // while it is made counts by events, not by bytes. = 65,536 × (a record of 80
@@ -31,14 +39,19 @@ func (t *tail) empty() bool { return len(t.batches) == 0 }
 func (t *tail) append(h header) {
 	t.batches = append(t.batches, h)
 	t.bytes += int(h.raw)
+	t.stored += h.size()
 }
 
 // drop forgets the first n batches.
 func (t *tail) drop(n int) {
 	for _, h := range t.batches[:n] {
 		t.bytes -= int(h.raw)
+		t.stored -= h.size()
 	}
 	t.batches = t.batches[n:]
+	if n > 0 {
+		t.looked, t.size, t.events = 0, 0, 0
+	}
 }
 
 // evicted forgets the batches up to record last.
@@ -53,7 +66,7 @@ func (t *tail) begins(h header) bool { return len(t.batches) > 0 && t.batches[0]
 
 // large reports whether a batch is a block by itself.
 func (t *tail) large(h *header) bool {
-	return h.size() >= ownBucket && (int(h.raw) >= t.sealAt/2 || t.bytes > lagFactor*t.sealAt)
+	return h.size() >= ownBucket && (int(h.raw) >= t.sealAt/2 || t.stored > t.lagAt)
 }
 
 // blocks returns the batches at the head that are blocks by themselves.
@@ -83,21 +96,21 @@ func (t *tail) toSeal(all bool) []header {
 }
 
 // blockful returns how many batches at the head make a block: all of one
-// session, about sealAt bytes or blockEvents; 0 if they are too few still.
+// session, about sealAt bytes or blockEvents; 0 if they are too few still. Each
+// batch is looked at once: a tail can be thousands long, and every commit asks.
 func (t *tail) blockful() int {
-	size, events := 0, uint64(0)
-	for i := range t.batches {
+	for i := t.looked; i < len(t.batches); i++ {
 		h := &t.batches[i]
 		switch {
 		case i > 0 && h.session != t.batches[0].session,
-			i > 0 && size >= t.sealAt/4 && t.large(h),
-			i > 0 && size+int(h.raw) > t.sealAt+t.sealAt/4:
+			i > 0 && t.size >= t.sealAt/4 && t.large(h),
+			i > 0 && t.size+int(h.raw) > t.sealAt+t.sealAt/4:
 			return i
 		}
-		size, events = size+int(h.raw), events+h.count()
-		if size >= t.sealAt || events >= blockEvents {
+		if t.size+int(h.raw) >= t.sealAt || t.events+h.count() >= blockEvents {
 			return i + 1
 		}
+		t.looked, t.size, t.events = i+1, t.size+int(h.raw), t.events+h.count()
 	}
 	n := len(t.batches)
 	if n > 1 && t.tooLong(t.batches[0].minTime, t.batches[n-1].maxTime) {

@@ -29,7 +29,7 @@ func TestTailBlocks(t *testing.T) {
 		"unless the sealer lags":              {many(11, large(40)), 0, 11},
 		"small ones need it all the same":     {many(500, small(1)), 100, 0},
 	} {
-		tl := tail{sealAt: 100}
+		tl := tail{sealAt: 100, lagAt: 10 * (ownBucket + headerSize)}
 		for _, h := range c.batches {
 			tl.append(h)
 		}
@@ -40,8 +40,8 @@ func TestTailBlocks(t *testing.T) {
 			t.Errorf("%s: promotes %d, want %d", name, got, c.promote)
 		}
 		tl.drop(len(tl.batches))
-		if tl.bytes != 0 {
-			t.Errorf("%s: %d bytes are left in an empty tail", name, tl.bytes)
+		if tl.bytes != 0 || tl.stored != 0 || tl.looked != 0 {
+			t.Errorf("%s: %d and %d bytes are left in an empty tail", name, tl.bytes, tl.stored)
 		}
 	}
 }
@@ -49,7 +49,7 @@ func TestTailBlocks(t *testing.T) {
 // What a journal ends with is a block too if it is worth one.
 func TestTailAll(t *testing.T) {
 	for raw, want := range map[uint32]int{fewRecords/2 - 1: 0, fewRecords / 2: 2} {
-		tl := tail{sealAt: 1 << 20}
+		tl := tail{sealAt: 1 << 20, lagAt: 1 << 20}
 		tl.append(header{raw: raw, session: 1})
 		tl.append(header{raw: raw, session: 1})
 		if got := len(tl.toSeal(true)); got != want {

@@ -93,6 +93,7 @@ type writer struct {
 	ready     *seal // a finished block that the next commit puts in
 	repack    repacker
 	packed    []chan struct{} // closed when there is nothing to pack
+	waits     bool            // there is something to seal, and no time
 	items     []item          // scratch
 	out       *outage
 	watch     clockWatch
@@ -161,21 +162,34 @@ func (w *writer) run() {
 			w.finish()
 			return
 		default:
-			select {
-			case <-w.q.wake:
-			case res := <-w.seals():
-				w.takeSeal(res)
-				w.turnIdle()
-			case <-idle.C:
-				w.turnIdle()
-			case <-w.out.tick():
-				w.resume()
-			}
+			w.rest(idle.C)
 		}
 		w.q.release()
 		if w.out.due() {
 			w.resume()
 		}
+	}
+}
+
+// rest waits for something to do.
+func (w *writer) rest(idle <-chan time.Time) {
+	var quiet <-chan time.Time
+	if w.waits {
+		timer := time.NewTimer(lull)
+		defer timer.Stop()
+		quiet = timer.C
+	}
+	select {
+	case <-w.q.wake:
+	case res := <-w.seals():
+		w.takeSeal(res)
+		w.turnIdle()
+	case <-idle:
+		w.turnIdle()
+	case <-quiet:
+		w.turnIdle()
+	case <-w.out.tick():
+		w.resume()
 	}
 }
 
@@ -421,23 +435,34 @@ func (w *writer) settleTail(c *change, out outcome) {
 	w.env.evicted(out.evicted)
 }
 
-// busyBatch is the size of a commit, in bytes as stored, from which old blocks
-// wait: whatever can be done at another time is.
-const busyBatch = 16 << 10
+const (
+	// busyBatch is the size of a commit, in bytes as stored, from which blocks
+	// wait: whatever can be done at another time is.
+	busyBatch = 16 << 10
+
+	// lull is how long nothing must have come before an idle writer begins
+	// what has waited.
+	lull = 50 * time.Millisecond
+)
 
 // askSealer hands the oldest batches of the tail to the sealer if there are
-// enough of them for a block, or else old blocks if there is little to do. It
+// enough of them for a block, or else old blocks, if there is little to do. It
 // works on one block at a time.
 func (w *writer) askSealer(idle bool) {
 	if w.sealing || w.ready != nil {
 		return
 	}
-	if batches := w.tail.toSeal(len(w.packed) > 0); batches != nil {
+	idle = idle || len(w.packed) > 0
+	batches := w.tail.toSeal(len(w.packed) > 0)
+	if w.waits = batches != nil && !idle; w.waits {
+		return
+	}
+	if batches != nil {
 		w.sealing = true
 		w.env.seal(sealJob{batches, bucketTail})
 		return
 	}
-	if idle || len(w.packed) > 0 {
+	if idle {
 		w.askRepack()
 	}
 	if !w.sealing && len(w.tail.blocks()) == 0 {

@@ -123,7 +123,7 @@ func startWriter(t *testing.T, f *fakeFile, change func(*writer)) (w *writer, st
 	closing := make(chan struct{})
 	w = &writer{
 		q: newQueue(queueBytes, time.Now), log: slog.New(slog.DiscardHandler),
-		batchMax: 1 << 20, storedMax: 1 << 20, tail: tail{sealAt: 1 << 20},
+		batchMax: 1 << 20, storedMax: 1 << 20, tail: tail{sealAt: 1 << 20, lagAt: 1 << 20},
 		sealed: make(chan sealResult, 1), done: make(chan struct{}), counts: newCounts(),
 		enc: testEncoder(t), next: 1, retry: outageRetry, roomWait: roomWait,
 	}
