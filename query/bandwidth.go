@@ -28,25 +28,42 @@ type Bandwidth struct {
 	PeakWritten  *uint64 `json:"peak_written,omitempty"`  // likewise
 }
 
+// BandwidthAnswer says what is to be known of rows beside them.
+type BandwidthAnswer struct {
+	Gaps []journal.Gap // records that were evicted while they were to be read
+
+	// SumsBefore: rows of times before are sums that the journal has kept; the
+	// records are gone. Zero: there are none such.
+	SumsBefore time.Time
+
+	// Longer: of times before LongerBefore there are sums of that length only,
+	// which the rows cannot show. 0: there are none such.
+	Longer       time.Duration
+	LongerBefore time.Time
+}
+
 // Bandwidths calls emit for every step from the first to the last record of
-// r, of whatever type, in the order of time, and returns what was evicted
-// while it read. step is whole seconds, at least one. A record counts to the
-// step of its own time; the outermost steps count what lies inside r only. An
-// error of emit ends it and is returned as it is.
-func Bandwidths(ctx context.Context, rd journal.Reader, r journal.Range, step time.Duration, emit func(*Bandwidth) error) ([]journal.Gap, error) {
+// r, of whatever type, in the order of time. step is whole seconds, at least
+// one. A record counts to the step of its own time; the outermost steps count
+// what lies inside r only. Where records are gone and rd has kept sums of
+// them, whole minutes and hours are told by these, if the steps are not
+// shorter; sums know neither From and To nor Session. An error of emit ends it
+// and is returned as it is.
+func Bandwidths(ctx context.Context, rd journal.Reader, r journal.Range, step time.Duration, emit func(*Bandwidth) error) (BandwidthAnswer, error) {
 	return bandwidths(ctx, stored{rd}, r, step, emit)
 }
 
-func bandwidths(ctx context.Context, src source, r journal.Range, step time.Duration, emit func(*Bandwidth) error) ([]journal.Gap, error) {
+func bandwidths(ctx context.Context, src source, r journal.Range, step time.Duration, emit func(*Bandwidth) error) (BandwidthAnswer, error) {
 	if step < time.Second || step%time.Second != 0 {
-		return nil, fmt.Errorf("query: a step of %v: write whole seconds, at least 1s, for example 5m", step)
+		return BandwidthAnswer{}, fmt.Errorf("query: a step of %v: write whole seconds, at least 1s, for example 5m", step)
 	}
 	w := &bandwidthWalk{walker: walker{src: src}, step: int64(step / time.Second), steps: map[int64]*stepSum{}}
 	ok, err := w.read(ctx, r)
-	if !ok || err != nil {
-		return w.gaps, err
+	if ok && err == nil {
+		err = w.rows(emit)
 	}
-	return w.gaps, w.rows(emit)
+	w.answer.Gaps = w.gaps
+	return w.answer, err
 }
 
 // bandwidthWalk sums BW events by step. Records need not come in the order
@@ -57,6 +74,8 @@ type bandwidthWalk struct {
 	steps map[int64]*stepSum
 
 	first, last int64 // numbers of the outermost steps with records
+
+	answer BandwidthAnswer
 }
 
 type stepSum struct {
@@ -65,28 +84,42 @@ type stepSum struct {
 	peakRead, peakWritten uint64
 }
 
-// read sums the range; ok is false if no record lies in it.
+// read sums the range; ok is false if nothing lies in it.
 func (w *bandwidthWalk) read(ctx context.Context, r journal.Range) (ok bool, err error) {
-	_, r.To, ok, err = w.bounds(ctx, r.To)
-	if !ok || err != nil {
-		return false, err
+	b, err := w.src.Bounds(ctx)
+	if err != nil {
+		return false, fmt.Errorf("query: %w", err)
 	}
-	r.Types = event.Set{}
+	asked := r
+	if r.To = b.Last; asked.To != 0 {
+		r.To = min(asked.To, b.Last)
+	}
 	w.first, w.last = math.MaxInt64, math.MinInt64
-	if ok, err := w.ends(ctx, r); !ok || err != nil {
-		return false, err
+	rest, err := w.sums(ctx, asked, r, b)
+	if err != nil {
+		return false, fmt.Errorf("query: %w", err)
 	}
-	r.Types = event.NewSet(event.BW)
-	for rec, err := range w.records(ctx, r) {
-		if err != nil {
+	if r.To > 0 && b.First <= r.To {
+		r.Types = event.Set{}
+		if ok, err = w.ends(ctx, r); err != nil {
 			return false, err
 		}
-		w.add(&rec)
-		if len(w.steps) > maxSteps {
-			break // rows refuses it
+	}
+	for _, part := range rest {
+		if !ok {
+			break // there are no records
+		}
+		for rec, err := range w.records(ctx, part) {
+			if err != nil {
+				return false, err
+			}
+			w.add(&rec)
+			if len(w.steps) > maxSteps {
+				break // rows refuses it
+			}
 		}
 	}
-	return true, nil
+	return w.first <= w.last, nil
 }
 
 // ends finds the first and the last record of the range without reading what
@@ -150,17 +183,21 @@ func (w *bandwidthWalk) add(rec *journal.Record) {
 	if err != nil || !ok {
 		return // a line that cannot be read is a second that is not known
 	}
-	n := w.note(rec.Time)
+	w.addSum(rec.Time, stepSum{1, bw.Read, bw.Written, bw.Read, bw.Written})
+}
+
+func (w *bandwidthWalk) addSum(t time.Time, more stepSum) {
+	n := w.note(t)
 	sum := w.steps[n]
 	if sum == nil {
 		sum = &stepSum{}
 		w.steps[n] = sum
 	}
-	sum.seconds++
-	sum.read += bw.Read
-	sum.written += bw.Written
-	sum.peakRead = max(sum.peakRead, bw.Read)
-	sum.peakWritten = max(sum.peakWritten, bw.Written)
+	sum.seconds += more.seconds
+	sum.read += more.read
+	sum.written += more.written
+	sum.peakRead = max(sum.peakRead, more.peakRead)
+	sum.peakWritten = max(sum.peakWritten, more.peakWritten)
 }
 
 // rows emits every step, those without a sum too.

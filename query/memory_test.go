@@ -142,7 +142,8 @@ func circuitRows(t testing.TB, src source, r journal.Range) string {
 func bandwidthRows(t testing.TB, src source, r journal.Range, step time.Duration) string {
 	t.Helper()
 	return rows(t, func(emit func(*Bandwidth) error) ([]journal.Gap, error) {
-		return bandwidths(t.Context(), src, r, step, emit)
+		answer, err := bandwidths(t.Context(), src, r, step, emit)
+		return answer.Gaps, err
 	})
 }
 

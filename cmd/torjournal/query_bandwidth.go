@@ -39,22 +39,40 @@ func (p program) queryBandwidth(c *cli.Context) error {
 		w := bufio.NewWriter(p.stdout)
 		enc := json.NewEncoder(w)
 		return p.ask(c, w, func(ctx context.Context, rd journal.Reader, r journal.Range) ([]journal.Gap, error) {
-			return query.Bandwidths(ctx, rd, r, step, func(row *query.Bandwidth) error { return enc.Encode(row) })
+			answer, err := query.Bandwidths(ctx, rd, r, step, func(row *query.Bandwidth) error { return enc.Encode(row) })
+			p.tellSums(c, answer)
+			return answer.Gaps, err
 		})
 	}
 	loc := p.location(c)
 	w := tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', tabwriter.AlignRight)
 	return p.ask(c, w, func(ctx context.Context, rd journal.Reader, r journal.Range) ([]journal.Gap, error) {
 		t := bandwidthTable{w: w, loc: loc}
-		gaps, err := query.Bandwidths(ctx, rd, r, step, t.row)
+		answer, err := query.Bandwidths(ctx, rd, r, step, t.row)
 		if err == nil {
 			err = t.total()
 		}
 		if t.rows == 0 && err == nil {
 			p.nothing("records", r)
 		}
-		return gaps, err
+		p.tellSums(c, answer)
+		return answer.Gaps, err
 	})
+}
+
+// tellSums says on standard error which rows are kept sums, and what longer
+// steps would show.
+func (p program) tellSums(c *cli.Context, a query.BandwidthAnswer) {
+	if !a.SumsBefore.IsZero() {
+		fmt.Fprintf(p.stderr, "-- the rows before %s are sums that were kept: those records are gone --\n", a.SumsBefore.In(p.location(c)).Format(shortTime))
+	}
+	if a.Longer != 0 {
+		step := "1m"
+		if a.Longer == time.Hour {
+			step = "1h"
+		}
+		fmt.Fprintf(p.stderr, "-- before %s there are sums of longer steps only: --step %s shows them --\n", a.LongerBefore.In(p.location(c)).Format(shortTime), step)
+	}
 }
 
 // bandwidthTable writes rows for people and sums them up.
