@@ -312,7 +312,7 @@ func TestDamage(t *testing.T) {
 		lockFree(t, damagedPath)
 	}
 	t.Logf("%d of %d damages hit something that is read", noticed, len(cases))
-	if noticed < len(cases)/4 {
+	if noticed < len(cases)/6 { // how many pages are free depends on who was faster
 		t.Errorf("only %d of %d damages were noticed", noticed, len(cases))
 	}
 }
@@ -327,6 +327,9 @@ func readDamaged(t *testing.T, name, path string, records uint64) error {
 	}
 	defer f.Close()
 	if _, err := f.Sessions(within(t)); err != nil {
+		return err
+	}
+	if _, err := f.Rollups(within(t), time.Time{}, time.Time{}); err != nil {
 		return err
 	}
 	var n uint64
