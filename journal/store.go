@@ -111,8 +111,8 @@ func (s *store) open(opt Options, readOnly bool) error {
 		case err != nil:
 			return err
 		}
-		db.AllocSize = allocSize(opt.MaxSize)
 		s.db, s.unsettled = db, true
+		s.setMaxSize(opt.MaxSize)
 		return nil
 	})
 }
@@ -331,7 +331,19 @@ func (s *store) pinnedPages() int { return s.db.Stats().PendingPageN }
 
 // setMaxSize moves the wall that bbolt does not let the file grow over. The
 // writer calls it.
-func (s *store) setMaxSize(n int64) { s.db.MaxSize, s.db.AllocSize = int(n), allocSize(n) }
+func (s *store) setMaxSize(n int64) {
+	s.db.MaxSize, s.db.AllocSize = s.wall(s.file, n), allocSize(n)
+}
+
+// wall is the limit for a file, but never less than it has: a file over a
+// lowered limit must still be written until a vacuum has made it smaller, and
+// bbolt would refuse what needs no growth too.
+func (s *store) wall(f *os.File, limit int64) int {
+	if info, err := f.Stat(); err == nil {
+		limit = max(limit, info.Size())
+	}
+	return int(limit)
+}
 
 func (s *store) fileSize() int64 {
 	s.swap.RLock()

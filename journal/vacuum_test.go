@@ -384,6 +384,9 @@ func TestLoweredLimit(t *testing.T) {
 		if st := j.Stats(); st.Size <= st.MaxSize {
 			t.Fatalf("%d bytes of %d before the vacuum", st.Size, st.MaxSize)
 		}
+		if int64(j.store.db.MaxSize) < j.store.fileSize() {
+			t.Errorf("bbolt may use %d bytes of the %d that are there", j.store.db.MaxSize, j.store.fileSize())
+		}
 		appendAll(t, j, bw(1, 10)...)
 		v, err := j.Vacuum(within(t), Limits{})
 		if err != nil {
