@@ -5,7 +5,7 @@ import "encoding/binary"
 // column is what the encoder knows of one column. Which fields are used
 // depends on the kind.
 type column struct {
-	name string // for the tests' statistics only
+	name string // position or keyword
 	kind kind
 	frac uint8 // digits after the point, of kindNumber
 

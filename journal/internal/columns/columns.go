@@ -40,7 +40,7 @@ const (
 	maxStream    = 48 << 20
 )
 
-// A record of a block, as the journal knows it.
+// Row is a record of a block, as the journal knows it.
 type Row struct {
 	Type string // as in the wire form
 	Time int64  // arrival, µs since 1970 UTC
@@ -56,7 +56,6 @@ const (
 	kindTime               // 2026-11-23T08:45:46.724619
 	kindPath               // hops divided by commas, from the block's dictionary
 	kindData               // any bytes at all
-	kinds
 )
 
 // op is what a cell of a row is made of; a shape holds those of a line.
@@ -66,7 +65,6 @@ const (
 	opSame   op = iota // what the row's entity had last in this column
 	opCoded            // the column's next value
 	opEscape           // does not fit the column's kind: the next word of the group's escapes
-	ops
 )
 
 // frame is how a line begins and ends.

@@ -27,8 +27,6 @@ type Encoder struct {
 	unfit     bool
 
 	vals [][]byte // scratch: the cells of a row
-
-	trace func(what string, raw, packed int) // tests only: where the bytes go
 }
 
 // forms is the forms of one type's lines.
@@ -89,7 +87,7 @@ func (e *Encoder) reset() {
 		e.spare[g.name] = g.reset()
 	}
 	*e = Encoder{
-		out: e.out, trace: e.trace, spare: e.spare, vals: e.vals[:0],
+		out: e.out, spare: e.spare, vals: e.vals[:0],
 		groups: e.groups[:0], types: e.types, order: e.order[:0], times: e.times[:0],
 		next: e.next, hops: hopTable{ids: e.hops.ids, text: e.hops.text[:0]},
 	}

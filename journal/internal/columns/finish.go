@@ -9,9 +9,9 @@ func (e *Encoder) Finish(dst []byte) ([]byte, error) {
 		return dst, ErrUnfit
 	}
 	dst = append(dst, version)
-	dst = e.section(dst, "order", e.order)
-	dst = e.section(dst, "times", e.times)
-	dst = e.section(dst, "hops", e.hops.text)
+	dst = e.out.append(dst, e.order)
+	dst = e.out.append(dst, e.times)
+	dst = e.out.append(dst, e.hops.text)
 	dst = binary.AppendUvarint(dst, uint64(len(e.groups)))
 	for _, g := range e.groups {
 		from := len(dst)
@@ -27,15 +27,6 @@ func (e *Encoder) Finish(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-func (e *Encoder) section(dst []byte, what string, data []byte) []byte {
-	n := len(dst)
-	dst = e.out.append(dst, data)
-	if e.trace != nil {
-		e.trace(what, len(data), len(dst)-n)
-	}
-	return dst
-}
-
 // finishGroup appends a group: a section that describes it and holds what is
 // small, then the sections of what is large, in the order described.
 func (e *Encoder) finishGroup(dst []byte, g *group) []byte {
@@ -44,17 +35,13 @@ func (e *Encoder) finishGroup(dst []byte, g *group) []byte {
 		dst = appendText(dst, typ)
 	}
 	var large [][]byte
-	var names []string
 	var small []byte
-	add := func(meta []byte, name string, data []byte) []byte {
+	add := func(meta, data []byte) []byte {
 		if len(data) >= ownSection {
-			large, names = append(large, data), append(names, g.name+"."+name)
+			large = append(large, data)
 			return binary.AppendUvarint(meta, 0)
 		}
 		small = append(small, data...)
-		if e.trace != nil {
-			e.trace(g.name+"."+name+" (small)", len(data), 0)
-		}
 		return binary.AppendUvarint(meta, uint64(len(data))+1)
 	}
 	meta := binary.AppendUvarint(nil, uint64(len(g.templates)))
@@ -72,10 +59,10 @@ func (e *Encoder) finishGroup(dst []byte, g *group) []byte {
 	}
 	meta = append(meta, keyed)
 	meta = binary.AppendUvarint(meta, uint64(len(g.cols)))
-	meta = add(meta, "shapes", g.codes)
-	meta = add(meta, "keys", g.keyCodes)
-	meta = add(meta, "escapes", g.escapes.codes)
-	meta = add(meta, "escapes text", g.escapes.text)
+	meta = add(meta, g.codes)
+	meta = add(meta, g.keyCodes)
+	meta = add(meta, g.escapes.codes)
+	meta = add(meta, g.escapes.text)
 	for _, c := range g.cols {
 		meta = append(meta, byte(c.kind))
 		switch c.kind {
@@ -87,19 +74,19 @@ func (e *Encoder) finishGroup(dst []byte, g *group) []byte {
 			}
 			meta = append(meta, c.frac, flags)
 			meta = binary.AppendUvarint(meta, h.div)
-			meta = add(meta, c.name, data)
+			meta = add(meta, data)
 		case kindPath:
-			meta = add(meta, c.name, c.codes)
-			meta = add(meta, c.name+" hops", c.hops)
+			meta = add(meta, c.codes)
+			meta = add(meta, c.hops)
 		default:
-			meta = add(meta, c.name, c.codes)
-			meta = add(meta, c.name+" text", c.text)
+			meta = add(meta, c.codes)
+			meta = add(meta, c.text)
 		}
 	}
-	dst = e.section(dst, g.name+" meta", meta)
-	dst = e.section(dst, g.name+" small", small)
-	for i, data := range large {
-		dst = e.section(dst, names[i], data)
+	dst = e.out.append(dst, meta)
+	dst = e.out.append(dst, small)
+	for _, data := range large {
+		dst = e.out.append(dst, data)
 	}
 	return dst
 }
