@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,8 +18,10 @@ import (
 // has kept, and that it is so is said.
 func TestBandwidthOfEvictedRecords(t *testing.T) {
 	path := journalIn(t)
-	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
-	j, err := journal.Open(path, journal.Options{MaxSize: journal.MinMaxSize, Now: func() time.Time { return now }})
+	begin := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	var passed atomic.Int64
+	now := func() time.Time { return begin.Add(time.Duration(passed.Load())) }
+	j, err := journal.Open(path, journal.Options{MaxSize: journal.MinMaxSize, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +37,7 @@ func TestBandwidthOfEvictedRecords(t *testing.T) {
 			if err := j.Flush(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			now = now.Add(5 * time.Minute)
+			passed.Add(int64(5 * time.Minute))
 		}
 	}
 	if err := j.Close(); err != nil {
