@@ -94,7 +94,8 @@ func injected(t *testing.T, call, errno, when string, new bool) ran {
 	cmd := exec.Command("strace", "-f", "--seccomp-bpf", "-qq", "-o", trace,
 		"-e", "trace=fdatasync,fsync,pwrite64,ftruncate", "-e", "signal=none", "-s", "0",
 		"-e", fmt.Sprintf("inject=%s:error=%s:when=%s", call, errno, when), os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"=record", childJournal+"="+r.path)
+	cmd.Env = append(os.Environ(), childEnv+"=record", childJournal+"="+r.path,
+		"GORACE=atexit_sleep_ms=0") // the race detector would wait a second at each exit
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	if r.stdout, err = cmd.Output(); err != nil {
