@@ -177,12 +177,15 @@ func appendBatch(tx *bolt.Tx, b *batch, toBlock bool) error {
 	if again := h != nil && *h == b.hdr; !again && last != b.hdr.first-1 {
 		return damaged("tail", b.hdr.first, "the newest record is %d, %d should follow it", last, b.hdr.first)
 	}
-	if toBlock {
-		return putBlock(tx, b.hdr, b.data)
-	}
 	tail, err := appendOnly(tx, bucketTail)
 	if err != nil {
 		return err
+	}
+	if err := tail.SetSequence(b.hdr.last); err != nil {
+		return err
+	}
+	if toBlock {
+		return putBlock(tx, b.hdr, b.data)
 	}
 	return putValue(tail, key(b.hdr.first), b.data)
 }
@@ -304,7 +307,7 @@ func (w *committer) evict(tx *bolt.Tx, c *change, room, pageSize int) error {
 		if err != nil {
 			return err
 		}
-		tooOld := ok && h.maxTime < before
+		tooOld := ok && (h.maxTime < before || h.lost()) // lost ones need not come first
 		if !ok || room >= 0 && !tooOld || c.batch != nil && h.first == c.batch.hdr.first {
 			break
 		}
@@ -317,8 +320,10 @@ func (w *committer) evict(tx *bolt.Tx, c *change, room, pageSize int) error {
 			return err
 		}
 		last = h.last
-		room += pages(h.size(), pageSize)
-		freed += pages(h.size(), pageSize)
+		if !h.lost() {
+			room += pages(h.size(), pageSize)
+			freed += pages(h.size(), pageSize)
+		}
 	}
 	if last == 0 {
 		return nil

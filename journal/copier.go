@@ -157,10 +157,17 @@ func (c *copier) haveRoom(need int64) error {
 	return nil
 }
 
-// storedBlock is one block in memory.
+// storedBlock is one block in memory, or what the index notes as lost.
 type storedBlock struct {
 	hdr  header
 	data []byte
+}
+
+func (b *storedBlock) put(tx *bolt.Tx) error {
+	if b.hdr.lost() {
+		return putIndex(tx, b.hdr)
+	}
+	return putBlock(tx, b.hdr, b.data)
 }
 
 // blocks copies the next few MiB of blocks. It reports whether there may be
@@ -186,7 +193,7 @@ func (c *copier) blocks() (more bool, err error) {
 	}
 	err = c.dst.update(func(tx *bolt.Tx) error {
 		for _, b := range got {
-			if err := putBlock(tx, b.hdr, b.data); err != nil {
+			if err := b.put(tx); err != nil {
 				return err
 			}
 		}
@@ -213,9 +220,11 @@ func (c *copier) nextBlocks(tx *bolt.Tx, given uint64) (got []storedBlock, err e
 		if err != nil {
 			return nil, err
 		}
-		data, err := block(tx, h)
-		if err != nil {
-			return nil, err
+		var data []byte
+		if !h.lost() {
+			if data, err = block(tx, h); err != nil {
+				return nil, err
+			}
 		}
 		if err := follows("blocks", next, h, data); err != nil {
 			return nil, err
@@ -247,7 +256,10 @@ func (c *copier) widen(index *bolt.Cursor) error {
 // would then be all that is left.
 func follows(bucket string, next uint64, h header, data []byte) error {
 	if h.first != next {
-		return damaged(bucket, next, "records %d to %d are missing", next, h.first-1)
+		return missing(bucket, next, h.first-1)
+	}
+	if h.lost() {
+		return nil
 	}
 	if _, _, _, err := splitEnvelope(data); err != nil {
 		return damaged(bucket, h.first, "%w", err)
@@ -299,6 +311,9 @@ func (c *copier) tail(from, to *bolt.Tx, given uint64) error {
 	}
 	dst, err := appendOnly(to, bucketTail)
 	if err != nil {
+		return err
+	}
+	if err := dst.SetSequence(src.Sequence()); err != nil {
 		return err
 	}
 	next := max(c.next, given+1)

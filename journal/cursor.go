@@ -412,7 +412,9 @@ func (c *Cursor) load(ctx context.Context, limit uint64, ch *Chunk) (*decoded, e
 		return nil, at(c.j.store.path, err)
 	}
 	run := &decoded{first: st.First, last: st.Last, recs: recs}
-	c.j.cache.add(run)
+	if len(recs) > 0 {
+		c.j.cache.add(run)
+	}
 	return run, nil
 }
 

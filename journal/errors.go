@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"torjournal/migrations"
 )
@@ -41,10 +42,14 @@ type DamageError struct {
 	Bucket string // "tail", "blocks", "index", "sessions", "rollups", "meta"; "" if unknown
 	Seq    uint64 // first sequence number of the batch; 0 if unknown
 	Err    error  // what is wrong
+
+	// What Verify adds where it is known.
+	Last         uint64    // last sequence number of what is damaged; 0 if unknown
+	Since, Until time.Time // earliest and latest arrival of what is damaged; zero if unknown
 }
 
 // damageHint is the next step of everyone who meets a DamageError.
-const damageHint = "move the file away and keep it, a new journal begins in its place"
+const damageHint = "`torjournal verify` lists the damage, `torjournal salvage OLD NEW` saves the rest into a new journal"
 
 func (e *DamageError) Error() string {
 	s := "journal: damaged"

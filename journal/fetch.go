@@ -33,23 +33,22 @@ var noTypes event.Set
 // limit, in as many short transactions as it takes.
 func (s *store) fetch(ctx context.Context, seq, limit uint64, r Range) (st Stored, err error) {
 	seq = max(seq, r.From, 1)
-	from, next := seq, seq
+	from, next, lost := seq, seq, false
 	for {
 		if err := ctx.Err(); err != nil {
 			return st, err
 		}
 		err := s.view(func(tx *bolt.Tx) error {
-			f := fetcher{tx: tx, limit: limit, r: r, next: next, budget: scanEntries}
+			f := fetcher{tx: tx, limit: limit, r: r, from: from, next: next, lost: lost, budget: scanEntries}
 			st, err = f.find()
-			if f.begin > next {
-				from = f.begin // next to begin-1 were evicted unseen
-			}
-			next = f.next
+			from, next, lost = f.from, f.next, f.lost
 			return err
 		})
 		switch {
 		case errors.Is(err, errScan):
 			continue
+		case errors.Is(err, io.EOF) && lost:
+			st = nothingUpTo(next) // but a gap
 		case err != nil:
 			return Stored{}, err
 		}
@@ -67,8 +66,9 @@ type fetcher struct {
 	limit  uint64 // last number that may be given away
 	r      Range
 	budget int    // entries that may still be looked at
+	from   uint64 // in, out: what is asked for and lies before it is gone
 	next   uint64 // in: where to begin; out: what was not looked at yet
-	begin  uint64 // out: the first number the file holds, or would hold
+	lost   bool   // in, out: some of what is gone was lost to damage
 }
 
 func (f *fetcher) find() (Stored, error) {
@@ -76,8 +76,14 @@ func (f *fetcher) find() (Stored, error) {
 	if err != nil {
 		return Stored{}, err
 	}
-	f.begin = given + 1
-	f.next = max(f.next, f.begin)
+	if given >= f.next { // evicted unseen
+		if h, bucket, ok, err := oldest(f.tx); err != nil {
+			return Stored{}, err
+		} else if ok && h.first <= given {
+			return Stored{}, damaged(string(bucket), h.first, "the ring gave up the records to %d, it says", given)
+		}
+		f.from, f.next = given+1, given+1
+	}
 	st, err := f.inBlocks()
 	if err == nil && st.Data == nil {
 		st, err = f.inTail()
@@ -89,7 +95,7 @@ func (f *fetcher) find() (Stored, error) {
 // journal is contiguous, and what is missing must never be missed in silence.
 func (f *fetcher) check(bucket string, h header) error {
 	if h.first > f.next {
-		return damaged(bucket, f.next, "records %d to %d are missing", f.next, h.first-1)
+		return missing(bucket, f.next, h.first-1)
 	}
 	return nil
 }
@@ -112,6 +118,13 @@ func (f *fetcher) inBlocks() (Stored, error) {
 			continue // the block before the one that holds f.next
 		case h.last > f.limit || f.r.To != 0 && h.first > f.r.To:
 			return Stored{}, io.EOF
+		case h.lost():
+			if f.r.mayHold(&h) {
+				if f.next > f.from {
+					return nothingUpTo(f.next), nil // what was skipped is not gone
+				}
+				f.from, f.lost = h.last+1, true
+			}
 		case f.r.mayHold(&h):
 			data, err := block(f.tx, h)
 			return Stored{First: h.first, Last: h.last, Data: append([]byte(nil), data...)}, err
@@ -122,6 +135,12 @@ func (f *fetcher) inBlocks() (Stored, error) {
 		}
 	}
 	return Stored{}, nil
+}
+
+// nothingUpTo is a batch without records, which ends before number next: a gap
+// is told apart from what was skipped by an answer of its own.
+func nothingUpTo(next uint64) Stored {
+	return Stored{First: next, Last: next - 1, Data: []byte{}}
 }
 
 // inTail takes batches that follow each other together, from the first that
@@ -155,6 +174,11 @@ func (f *fetcher) inTail() (st Stored, err error) {
 		f.next = h.last + 1
 		if f.budget--; f.budget == 0 && st.Data == nil {
 			return st, errScan
+		}
+	}
+	if st.Data == nil {
+		if err := checkEnd(f.tx, f.next-1); err != nil {
+			return st, err
 		}
 	}
 	return st, eofIfEmpty(st)
@@ -200,7 +224,7 @@ func (s *store) seekTime(ctx context.Context, t time.Time, limit uint64) (uint64
 // bounds returns what the file holds up to limit.
 func (s *store) bounds(ctx context.Context, limit uint64) (b Bounds, err error) {
 	first, err := s.fetch(ctx, 1, limit, Range{})
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) || err == nil && len(first.Data) == 0 {
 		return b, nil
 	}
 	if err != nil {
@@ -208,12 +232,12 @@ func (s *store) bounds(ctx context.Context, limit uint64) (b Bounds, err error) 
 	}
 	var data []byte
 	err = s.view(func(tx *bolt.Tx) error {
-		last, h, err := newest(tx)
-		if err != nil || h == nil {
+		last, err := newestHeld(tx)
+		if err != nil || last == 0 {
 			return err
 		}
 		b.Last = min(last, limit)
-		st, err := (&fetcher{tx: tx, limit: limit, next: b.Last, budget: scanEntries}).find()
+		st, err := (&fetcher{tx: tx, limit: limit, from: b.Last, next: b.Last, budget: scanEntries}).find()
 		data = st.Data
 		return err
 	})
@@ -225,6 +249,25 @@ func (s *store) bounds(ctx context.Context, limit uint64) (b Bounds, err error) 
 		b.LastTime, err = timeOf(data, b.Last)
 	}
 	return b, at(s.path, err)
+}
+
+// newestHeld returns the newest number whose record is there, 0 if none is.
+func newestHeld(tx *bolt.Tx) (uint64, error) {
+	last, h, err := newest(tx)
+	if err != nil || h == nil || !h.lost() {
+		return last, err
+	}
+	index, err := appendOnly(tx, bucketIndex)
+	if err != nil {
+		return 0, err
+	}
+	c := index.Cursor()
+	for k, v := c.Last(); k != nil; k, v = c.Prev() {
+		if h, err := entryAt(k, v); err != nil || !h.lost() {
+			return h.last, err
+		}
+	}
+	return 0, nil
 }
 
 // timeOf returns the arrival of record seq in stored batches.

@@ -55,7 +55,7 @@ func (g Range) mayHold(h *header) bool {
 		h.last < g.From,
 		!g.Since.IsZero() && h.maxTime < g.Since.UnixMicro(),
 		!g.Until.IsZero() && h.minTime >= ceilMicro(g.Until),
-		g.Session != 0 && h.session != g.Session:
+		g.Session != 0 && h.session != g.Session && !(h.lost() && h.session == 0):
 		return false
 	}
 	return g.Types.Empty() || h.mask&(g.Types.Mask()|1<<otherBit) != 0

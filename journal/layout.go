@@ -26,6 +26,8 @@ const ownBucket = 2048
 
 func key(n uint64) []byte { return binary.BigEndian.AppendUint64(make([]byte, 0, 8), n) }
 
+func beNumber(b []byte) uint64 { return binary.BigEndian.Uint64(b) }
+
 // number reads a key. Keys of other lengths cannot be ours.
 func number(bucket string, k []byte) (uint64, error) {
 	if len(k) != 8 {
@@ -161,6 +163,33 @@ func evicted(tx *bolt.Tx) (uint64, error) {
 // newest returns the last sequence number the file holds or ever held, and
 // the header of the newest batch, nil if every record was evicted.
 func newest(tx *bolt.Tx) (uint64, *header, error) {
+	last, h, err := newestThere(tx)
+	if err == nil {
+		err = checkEnd(tx, last)
+	}
+	return last, h, err
+}
+
+// checkEnd finds out whether records behind last are missing: every append
+// notes its last number beside the tail's root, where it costs nothing. A page
+// that the disk did not write would otherwise end the journal early in silence.
+func checkEnd(tx *bolt.Tx, last uint64) error {
+	tail, err := appendOnly(tx, bucketTail)
+	if err != nil {
+		return err
+	}
+	if end := tail.Sequence(); end > last {
+		return missing("tail", last+1, end)
+	}
+	return nil
+}
+
+// missing is the damage of records that should be there.
+func missing(bucket string, first, last uint64) error {
+	return damaged(bucket, first, "records %d to %d are missing", first, last)
+}
+
+func newestThere(tx *bolt.Tx) (uint64, *header, error) {
 	tail, err := appendOnly(tx, bucketTail)
 	if err != nil {
 		return 0, nil, err

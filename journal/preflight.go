@@ -20,6 +20,8 @@ const (
 
 type boltMeta struct {
 	pageSize uint32
+	root     uint64 // page of the bucket of buckets
+	freelist uint64 // page
 	pages    uint64 // high-water mark
 	txid     uint64
 	seen     bool // the magic number is there
@@ -49,6 +51,25 @@ func preflight(f *os.File) error {
 	if need := meta.pages * uint64(meta.pageSize); need > uint64(info.Size()) {
 		return damaged("", 0, "the file was cut short: it has %d bytes of at least %d", info.Size(), need)
 	}
+	if err := bothMetas(f, meta); err != nil {
+		return err
+	}
+	return checkBranches(f, meta)
+}
+
+// bothMetas makes sure that neither meta page is garbled: bbolt would take the
+// other one, and the newest commit would be missing in silence. A crash leaves
+// none behind, because a meta page is written within one sector.
+func bothMetas(f io.ReaderAt, meta boltMeta) error {
+	for _, off := range []int64{0, int64(meta.pageSize)} {
+		m, err := readMeta(f, off)
+		if err != nil {
+			return err
+		}
+		if !m.valid {
+			return damaged("", 0, "one of its two first pages is garbled; the newest records may be missing")
+		}
+	}
 	return nil
 }
 
@@ -74,7 +95,7 @@ func newestMeta(f io.ReaderAt) (boltMeta, error) {
 	case seen:
 		return newest, damaged("", 0, "both of its first pages are garbled")
 	}
-	return newest, fmt.Errorf("%w: it does not begin as one; name another file with --journal", ErrNotJournal)
+	return newest, fmt.Errorf("%w: it does not begin as one; name another file with --journal, or if it was a journal once: `torjournal salvage OLD NEW` looks for records in it", ErrNotJournal)
 }
 
 // readMeta reads the meta page at an offset; what lies past the file's end
@@ -88,7 +109,11 @@ func readMeta(f io.ReaderAt, off int64) (m boltMeta, err error) {
 	u32, u64 := binary.NativeEndian.Uint32, binary.NativeEndian.Uint64
 	sum := fnv.New64a()
 	_, _ = sum.Write(b[:boltMetaSize-8])
-	m = boltMeta{pageSize: u32(b[8:]), pages: u64(b[40:]), txid: u64(b[48:]), seen: u32(b) == boltMagic}
-	m.valid = m.seen && u32(b[4:]) == boltVersion && u64(b[56:]) == sum.Sum64() && m.pages < 1<<48
+	m = boltMeta{
+		pageSize: u32(b[8:]), root: u64(b[16:]), freelist: u64(b[32:]), pages: u64(b[40:]), txid: u64(b[48:]),
+		seen: u32(b) == boltMagic,
+	}
+	m.valid = m.seen && u32(b[4:]) == boltVersion && u64(b[56:]) == sum.Sum64() && m.pages < 1<<48 &&
+		m.pageSize >= 1<<9 && m.pageSize <= 1<<16 && m.pageSize&(m.pageSize-1) == 0
 	return m, nil
 }

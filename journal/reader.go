@@ -36,8 +36,8 @@ type Reader interface {
 // as they lie in the file, compressed.
 type Stored struct {
 	From        uint64 // sequence numbers from here to First-1 were skipped, not lost
-	First, Last uint64 // what Data holds
-	Data        []byte // one envelope or several: header with checksum, payload; see FORMAT.md
+	First, Last uint64 // what Data holds; Last is First-1 if it holds nothing
+	Data        []byte // envelopes: header with checksum, payload; see FORMAT.md. None: a gap follows what was skipped, or ends the journal
 }
 
 // Decode verifies the checksums and returns the records of the given types

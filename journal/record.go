@@ -54,12 +54,12 @@ func (g Range) Match(r *Record) bool {
 }
 
 // Gap says which sequence numbers are gone: the ring evicted them before they
-// were read. It is an error so that iterators can yield it between records;
+// were read, or they were lost to damage and a salvage said so. It is an error so that iterators can yield it between records;
 // reading may go on after it.
 type Gap struct {
 	From, To uint64 // inclusive
 }
 
 func (g *Gap) Error() string {
-	return fmt.Sprintf("journal: records %d to %d are gone, the ring evicted them", g.From, g.To)
+	return fmt.Sprintf("journal: records %d to %d are gone, evicted by the ring or lost to damage", g.From, g.To)
 }

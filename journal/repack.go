@@ -51,7 +51,7 @@ func (r *repacker) walk(tx *bolt.Tx, t *tail) (run []header, err error) {
 		if err != nil {
 			return nil, err
 		}
-		packed := h.codec == codecColumns
+		packed := h.codec == codecColumns || h.lost()
 		if len(run) > 0 && (packed || h.session != run[0].session || size+int(h.raw) > t.sealAt+t.sealAt/4 || t.tooLong(run[0].minTime, h.maxTime)) {
 			return run, nil
 		}

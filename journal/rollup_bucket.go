@@ -95,6 +95,9 @@ func (w *committer) rollUp(tx *bolt.Tx, c *change, sealed bool) error {
 // in front of the commit, but only a batch that came in a burst behind smaller
 // ones takes this way, and only if it holds BW.
 func (l *rollupLimits) addBlock(tx *bolt.Tx, h header) error {
+	if h.lost() {
+		return l.add(tx, h, nil)
+	}
 	index, err := appendOnly(tx, bucketIndex)
 	if err != nil {
 		return err

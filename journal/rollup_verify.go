@@ -3,8 +3,6 @@ package journal
 import (
 	"fmt"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // rollupCheck compares the rollups with the records that are still there.
@@ -16,16 +14,34 @@ type rollupCheck struct {
 }
 
 // summed finds out which records were summed.
-func (v *verifier) summed(tx *bolt.Tx) (err error) {
-	b := tx.Bucket(bucketRollups)
-	if b == nil {
-		return nil // schema 1
+func (v *verifier) summed(t *tree, buckets map[string]treeBucket) {
+	b, ok := buckets[string(bucketRollups)]
+	if !ok {
+		return // schema 1
 	}
 	r := &v.rollups
-	r.state, r.ok, err = readRollupState(b)
-	v.report("rollups", 0, err)
-	r.next = r.state.first
-	return nil
+	v.eachRollup(t, b, func(val rollupValue, _ []byte) {
+		if val.kind == kindState {
+			r.state, r.ok, r.next = val.state, true, val.state.first
+		}
+	}, nil)
+}
+
+// eachRollup visits the values that can be read, and tells of the others.
+func (v *verifier) eachRollup(t *tree, b treeBucket, visit func(rollupValue, []byte), bad func(error)) {
+	again := newTree(t.r, t.meta, func(error) {}) // they are visited twice
+	again.each(b, func(e element) {
+		var val rollupValue
+		data, err := again.value(e, maxRollups, nil)
+		if err == nil {
+			val, err = rollupAt(e.key, data)
+		}
+		if err == nil {
+			visit(val, data)
+		} else if bad != nil {
+			bad(err)
+		}
+	})
 }
 
 // add takes the records of an intact batch.
@@ -41,32 +57,19 @@ func (r *rollupCheck) add(recs []Record) {
 }
 
 // sums looks at every value, and whether it can be the sum of what is there.
-func (v *verifier) sums(tx *bolt.Tx) error {
-	b := tx.Bucket(bucketRollups)
-	if b == nil {
-		return nil
+func (v *verifier) sums(t *tree, buckets map[string]treeBucket) {
+	b, ok := buckets[string(bucketRollups)]
+	if !ok {
+		return
 	}
-	report := func(err error) error {
-		v.report("rollups", 0, err)
-		return nil
-	}
-	st := &v.rollups.state
-	last, h, err := newestBlock(tx)
-	if err != nil {
-		return report(err)
-	}
-	if v.rollups.ok && h != nil && st.last < last {
-		_ = report(fmt.Errorf("records up to %d are summed, the last block reaches to %d", st.last, last))
-	}
+	report := func(err error) { v.damage("rollups", nil, err) }
+	t.each(b, func(element) {}) // its pages
 	stored := map[byte]map[int64]stepSum{}
 	var bytes uint64
-	err = b.ForEach(func(k, data []byte) error {
-		val, err := rollupAt(k, data)
-		if err != nil {
-			return report(err)
-		}
+	bad := false
+	v.eachRollup(t, b, func(val rollupValue, data []byte) {
 		if val.kind == kindState {
-			return nil
+			return
 		}
 		bytes += rollupBytes(data)
 		if stored[val.kind] == nil {
@@ -75,13 +78,19 @@ func (v *verifier) sums(tx *bolt.Tx) error {
 		for _, s := range val.sums {
 			stored[val.kind][s.start] = s
 		}
-		return nil
+	}, func(err error) {
+		bad = true
+		report(err)
 	})
-	if err != nil {
-		return err
+	st := &v.rollups.state
+	if v.rollups.ok && v.last > st.last {
+		report(fmt.Errorf("records up to %d are summed, the last block reaches to %d", st.last, v.last))
+	}
+	if bad || t.broken {
+		return // what is missing of them is no further damage
 	}
 	if bytes != st.bytes {
-		_ = report(fmt.Errorf("the values take %d bytes, the state says %d", bytes, st.bytes))
+		report(fmt.Errorf("the values take %d bytes, the state says %d", bytes, st.bytes))
 	}
 	whole := v.rollups.next == st.last+1
 	for i := range rollupSteps {
@@ -92,26 +101,14 @@ func (v *verifier) sums(tx *bolt.Tx) error {
 			}
 			got := stored[step.kind][want.start]
 			if whole && got != want || got.seconds < want.seconds || got.peakRead < want.peakRead || got.peakWrit < want.peakWrit {
-				return report(fmt.Errorf("the sum of %ds from %s is not that of the records there", step.slot, time.Unix(want.start, 0).UTC().Format(time.RFC3339)))
+				report(fmt.Errorf("the sum of %ds from %s is not that of the records there", step.slot, time.Unix(want.start, 0).UTC().Format(time.RFC3339)))
+				return
 			}
 			delete(stored[step.kind], want.start)
 		}
 		if whole && len(stored[step.kind]) > 0 {
-			return report(fmt.Errorf("%d sums of %ds are of no records", len(stored[step.kind]), step.slot))
+			report(fmt.Errorf("%d sums of %ds are of no records", len(stored[step.kind]), step.slot))
+			return
 		}
 	}
-	return nil
-}
-
-func newestBlock(tx *bolt.Tx) (last uint64, h *header, err error) {
-	index, err := appendOnly(tx, bucketIndex)
-	if err != nil {
-		return 0, nil, err
-	}
-	k, v := index.Cursor().Last()
-	if k == nil {
-		return 0, nil, nil
-	}
-	e, err := entryAt(k, v)
-	return e.last, &e, err
 }

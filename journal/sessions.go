@@ -17,6 +17,10 @@ type storedSession struct {
 	Begun  time.Time
 }
 
+// maxSession bounds what is read as a session where nothing else can be
+// trusted: its longest parts are a name and an address.
+const maxSession = 64 << 10
+
 func putSession(tx *bolt.Tx, s *Session) error {
 	b, err := appendOnly(tx, bucketSessions)
 	if err != nil {

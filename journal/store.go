@@ -294,9 +294,15 @@ func (s *store) write(f func() error) error {
 	return err
 }
 
+// closedError says what an error of bbolt's means for us. What we put where
+// shows that a bucket is not in the place of a value, or a value in that of a
+// bucket, unless the tree is damaged.
 func closedError(err error) error {
-	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
+	switch {
+	case errors.Is(err, berrors.ErrDatabaseNotOpen):
 		return ErrClosed
+	case errors.Is(err, berrors.ErrBucketExists), errors.Is(err, berrors.ErrBucketNotFound), errors.Is(err, berrors.ErrIncompatibleValue):
+		return damaged("", 0, "%w", err)
 	}
 	return err
 }

@@ -1,149 +1,383 @@
 package journal
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"torjournal/migrations"
 )
 
-// Verified is what Verify found intact.
+// Verified is what was found intact.
 type Verified struct {
-	Blocks, Batches int    // of the index and of the tail
-	Records         uint64 // in all of them
-	First, Last     uint64 // sequence numbers; both 0 in an empty journal
+	Blocks, Batches int       // of the index and of the tail
+	Records         uint64    // in all of them
+	First, Last     uint64    // their sequence numbers; both 0 in an empty journal
+	Since, Until    time.Time // their earliest and latest arrival; zero in an empty journal
+	Lost            uint64    // records that a salvage has noted as lost
 }
 
-// maxVerifyErrors bounds what Verify reports of one file.
+// maxVerifyErrors bounds what the error of Verify joins.
 const maxVerifyErrors = 100
 
-// Verify reads all of the journal file at path, which no daemon may have
-// open: bbolt's pages, the checksum of every batch and block, that every
-// record can be decoded, that numbers follow each other without a hole, and
-// that the index says what the blocks hold. The error joins a *DamageError
-// for everything that is wrong, up to 100.
+// Verify is VerifyEach with one error, which joins a *DamageError for
+// everything that is wrong, up to 100.
 func Verify(path string) (Verified, error) {
-	opt, err := Options{lockTimeout: readLockTimeout}.withDefaults()
-	if err != nil {
-		return Verified{}, err
-	}
-	s, err := openStore(path, opt, true)
-	if err != nil {
-		return Verified{}, err
-	}
-	v := verifier{}
-	err = s.view(v.file)
-	errs := append(v.errs, err, s.close())
-	for _, err := range errs {
-		_ = at(path, err)
-	}
-	return v.found, errors.Join(errs...)
+	var errs []error
+	v, err := VerifyEach(path, func(d *DamageError) {
+		if len(errs) < maxVerifyErrors {
+			errs = append(errs, d)
+		}
+	})
+	return v, errors.Join(append(errs, err)...)
 }
 
+// VerifyEach reads all of the journal file at path, which no daemon may have
+// open: bbolt's pages, the checksum of every batch and block, that every
+// record can be decoded, that numbers follow each other without a hole, and
+// that the index says what the blocks hold. It reports everything that is
+// wrong, whatever state the file is in. The error says why the file could not
+// be looked at.
+func VerifyEach(path string, report func(*DamageError)) (Verified, error) {
+	v := &verifier{path: path, report: report}
+	err := v.file()
+	return v.found, err
+}
+
+// verifier holds a file, or what a Reader gives, against what it should be. It
+// reads the file through tree, so that what one page hides does not keep it
+// from the others; bbolt's own check follows if the pages can bear it.
 type verifier struct {
-	found   Verified
-	errs    []error
+	path   string
+	report func(*DamageError)
+
+	found Verified
+	bad   int    // reports
+	next  uint64 // the number that should come next; 0: any
+	seen  header // the last batch with a header, for the times of holes
+	last  uint64 // last number of the last block
+	buf   []byte // scratch
+
 	rollups rollupCheck
 }
 
-func (v *verifier) report(bucket string, seq uint64, err error) {
-	var d *DamageError
-	if err == nil || len(v.errs) >= maxVerifyErrors {
+func (v *verifier) damage(bucket string, h *header, err error) {
+	if err == nil {
 		return
 	}
-	if !errors.As(err, &d) {
-		err = damaged(bucket, seq, "%w", err)
+	d := &DamageError{Path: v.path, Bucket: bucket, Err: err}
+	var inner *DamageError
+	if errors.As(err, &inner) {
+		d.Err, d.Seq = inner.Err, inner.Seq
+		if bucket == "" {
+			d.Bucket = inner.Bucket
+		}
 	}
-	v.errs = append(v.errs, err)
+	if h != nil {
+		d.Seq, d.Last = h.first, h.last
+		if h.minTime != 0 || h.maxTime != 0 {
+			d.Since, d.Until = time.UnixMicro(h.minTime).UTC(), time.UnixMicro(h.maxTime).UTC()
+		}
+	}
+	v.bad++
+	v.report(d)
 }
 
-func (v *verifier) file(tx *bolt.Tx) error {
-	for err := range tx.Check() {
-		v.report("", 0, err)
-	}
-	given, err := evicted(tx)
+func (v *verifier) file() error {
+	f, err := openToRead(v.path)
 	if err != nil {
 		return err
 	}
-	v.found.Last = given
-	for _, walk := range []func(*bolt.Tx) error{v.summed, v.blocks, v.tail, v.orphans, v.sessions, v.sums} {
-		if err := walk(tx); err != nil {
-			return err
-		}
+	defer f.Close()
+	defer unlock(f)
+	var d *DamageError
+	if err := preflight(f); errors.As(err, &d) {
+		v.damage("", nil, d)
+	} else if err != nil {
+		return openError(v.path, err)
 	}
-	if v.found.Records == 0 {
-		v.found.Last = 0
+	meta, err := newestMeta(f)
+	if err != nil || !meta.valid {
+		return nil // reported
+	}
+	t := newTree(f, meta, func(err error) { v.damage("", nil, err) })
+	buckets := t.buckets()
+	if err := v.schema(t, buckets); err != nil {
+		return openError(v.path, err)
+	}
+	t.checkFreelist()
+	v.summed(t, buckets)
+	v.blocks(t, buckets)
+	v.tail(t, buckets)
+	v.sessions(t, buckets)
+	v.sums(t, buckets)
+	if !t.broken && meta.pages*uint64(meta.pageSize) <= uint64(size(f)) {
+		v.bolt()
 	}
 	return nil
 }
 
-func (v *verifier) blocks(tx *bolt.Tx) error {
-	index, err := appendOnly(tx, bucketIndex)
+func size(f *os.File) int64 {
+	info, err := f.Stat()
 	if err != nil {
-		return err
+		return 0
 	}
-	return index.ForEach(func(k, val []byte) error {
-		h, err := entryAt(k, val)
-		if err != nil {
-			v.report("index", 0, err)
-			return nil
-		}
-		data, err := block(tx, h)
-		v.report("blocks", h.first, err)
-		v.batch("blocks", h, data)
-		v.found.Blocks++
-		return nil
-	})
+	return info.Size()
 }
 
-func (v *verifier) tail(tx *bolt.Tx) error {
-	tail, err := appendOnly(tx, bucketTail)
+// openToRead opens a file that may be no journal any more, with the lock that
+// keeps a daemon from it.
+func openToRead(path string) (*os.File, error) {
+	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("journal: %w", err)
 	}
-	return tail.ForEach(func(k, val []byte) error {
-		data := value(tail, k, val)
-		h, err := headerAt("tail", k, data)
-		if err != nil {
-			v.report("tail", 0, err)
-			return nil
-		}
-		v.batch("tail", h, data)
-		v.found.Batches++
-		return nil
-	})
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+	case info.IsDir():
+		err = fmt.Errorf("%w: it is a folder; name a file in it, such as journal.db", ErrNotJournal)
+	default:
+		err = lock(f, false, readLockTimeout)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, openError(path, err)
+	}
+	return f, nil
 }
 
-// batch checks one envelope and that it follows the one before.
-func (v *verifier) batch(bucket string, h header, data []byte) {
-	if h.first != v.found.Last+1 {
-		v.report(bucket, h.first, fmt.Errorf("it follows record %d", v.found.Last))
+// schema looks at the bucket that says what kind of file it is.
+func (v *verifier) schema(t *tree, buckets map[string]treeBucket) error {
+	b, ok := buckets[string(bucketMeta)]
+	if !ok {
+		if v.bad > 0 {
+			return nil // it may have been there
+		}
+		return migrations.ErrForeign
 	}
-	v.found.Last = h.last
-	if data == nil {
-		return // reported
+	v.next = 1
+	t.each(b, func(e element) {
+		val, err := t.value(e, 8, nil)
+		if err == nil && len(val) != 8 {
+			err = fmt.Errorf("%s has %d bytes, not 8", e.key, len(val))
+		}
+		if err != nil {
+			v.damage("meta", nil, err)
+		} else if bytes.Equal(e.key, keyEvicted) {
+			v.next = beNumber(val) + 1
+		}
+	})
+	return nil
+}
+
+// stored is a block with what the index says of it, as far as each is there.
+type stored struct {
+	entry *header
+	value *element
+}
+
+// blocks holds index and blocks against each other, and each block against
+// what it should be.
+func (v *verifier) blocks(t *tree, buckets map[string]treeBucket) {
+	all := map[uint64]*stored{}
+	at := func(n uint64) *stored {
+		if all[n] == nil {
+			all[n] = &stored{}
+		}
+		return all[n]
 	}
-	got, payload, rest, err := splitEnvelope(data)
-	if err == nil && len(rest) != 0 {
-		err = fmt.Errorf("%d bytes follow the payload", len(rest))
+	v.each(t, buckets, bucketIndex, func(e element) {
+		val, err := t.value(e, indexSize, nil)
+		var h header
+		if err == nil {
+			h, err = entryAt(e.key, val)
+		}
+		if err != nil {
+			v.damage("index", nil, err)
+			return
+		}
+		at(h.first).entry = &h
+	})
+	v.each(t, buckets, bucketBlocks, func(e element) {
+		n, err := number("blocks", e.key)
+		if err != nil {
+			v.damage("blocks", nil, err)
+			return
+		}
+		at(n).value = &e
+	})
+	keys := make([]uint64, 0, len(all))
+	for n := range all {
+		keys = append(keys, n)
 	}
-	if err != nil {
-		v.report(bucket, h.first, err)
+	slices.Sort(keys)
+	for _, n := range keys {
+		v.block(t, n, all[n])
+	}
+}
+
+// each visits the elements of one of the file's buckets.
+func (v *verifier) each(t *tree, buckets map[string]treeBucket, name []byte, visit func(element)) {
+	b, ok := buckets[string(name)]
+	if !ok {
+		v.damage(string(name), nil, errors.New("the bucket is missing"))
 		return
+	}
+	t.each(b, visit)
+}
+
+func (v *verifier) block(t *tree, n uint64, s *stored) {
+	h := s.entry
+	if h != nil {
+		v.last = h.last
+	}
+	if s.value == nil {
+		v.follows("index", h)
+		if h.lost() {
+			v.found.Lost += h.count()
+		} else {
+			v.damage("blocks", h, errors.New("the index names a block that is not there"))
+		}
+		return
+	}
+	data, got, err := v.envelope(t, "blocks", *s.value)
+	if h == nil {
+		if err != nil {
+			got = header{first: n, last: n}
+		}
+		v.follows("blocks", &got)
+		v.damage("blocks", &got, errors.Join(errors.New("the index does not name it"), err))
+		return
+	}
+	v.follows("blocks", h)
+	if err == nil && got != *h {
+		err = errors.New("the block is not the one that the index names")
+	}
+	if err == nil {
+		err = v.whole(*h, data)
+	}
+	v.damage("blocks", h, err)
+	if err == nil {
+		v.found.Blocks++
+		v.count(h)
+	}
+}
+
+// envelope reads what lies under e and its header.
+func (v *verifier) envelope(t *tree, bucket string, e element) (data []byte, h header, err error) {
+	if v.buf, err = t.value(e, headerSize+maxPayload, v.buf); err != nil {
+		return nil, h, err
+	}
+	h, err = headerAt(bucket, e.key, v.buf)
+	return v.buf, h, err
+}
+
+func (v *verifier) tail(t *tree, buckets map[string]treeBucket) {
+	v.each(t, buckets, bucketTail, func(e element) {
+		data, h, err := v.envelope(t, "tail", e)
+		if err != nil {
+			n, nerr := number("tail", e.key)
+			if nerr == nil {
+				h = header{first: n, last: n}
+				v.follows("tail", &h)
+				v.next = 0 // its last number is not known
+			}
+			v.damage("tail", &h, err)
+			return
+		}
+		v.follows("tail", &h)
+		err = v.whole(h, data)
+		v.damage("tail", &h, err)
+		if err == nil {
+			v.found.Batches++
+			v.count(&h)
+		}
+	})
+	if end := buckets[string(bucketTail)].sequence; v.next != 0 && end >= v.next {
+		v.hole("tail", v.next, end, nil)
+	}
+}
+
+// follows holds h against the batch before it.
+func (v *verifier) follows(bucket string, h *header) {
+	switch {
+	case v.next == 0 || h.first == v.next:
+	case h.first > v.next:
+		v.hole(bucket, v.next, h.first-1, h)
+	default:
+		v.damage(bucket, h, fmt.Errorf("it follows record %d", v.next-1))
+	}
+	v.next, v.seen = h.last+1, *h
+}
+
+// hole reports records that are missing between the last batch and h.
+func (v *verifier) hole(bucket string, first, last uint64, h *header) {
+	v.damage(bucket, between(&v.seen, h, first, last), fmt.Errorf("the records are missing"))
+}
+
+// between returns what neighbours tell of the records first to last: their
+// times, and their session if it is the same. Either may be nil or unknown.
+func between(before, after *header, first, last uint64) *header {
+	h := header{first: first, last: last}
+	know := func(n *header) bool { return n != nil && (n.minTime != 0 || n.maxTime != 0) }
+	switch {
+	case know(before) && know(after):
+		h.minTime, h.maxTime = min(before.maxTime, after.minTime), max(before.maxTime, after.minTime)
+		if before.session == after.session {
+			h.session = before.session
+		}
+	case know(before):
+		h.minTime, h.maxTime = before.maxTime, before.maxTime
+	case know(after):
+		h.minTime, h.maxTime = after.minTime, after.minTime
+	}
+	return &h
+}
+
+// whole reports whether data is one envelope with h and its records.
+func (v *verifier) whole(h header, data []byte) error {
+	got, payload, rest, err := splitEnvelope(data)
+	if err != nil {
+		return err
+	}
+	if len(rest) != 0 {
+		return fmt.Errorf("%d bytes follow the payload", len(rest))
+	}
+	if got != h {
+		return errors.New("its header is another one")
 	}
 	recs, err := decodeBatch(got, payload, noTypes)
-	if err == nil {
-		err = agrees(h, recs)
-	}
 	if err != nil {
-		v.report(bucket, h.first, err)
-		return
+		return err
 	}
+	if err := agrees(h, recs); err != nil {
+		return err
+	}
+	v.rollups.add(recs)
+	return nil
+}
+
+func (v *verifier) count(h *header) {
 	if v.found.First == 0 {
 		v.found.First = h.first
 	}
-	v.found.Records += uint64(len(recs))
-	v.rollups.add(recs)
+	v.found.Last = h.last
+	v.found.Records += h.count()
+	since, until := time.UnixMicro(h.minTime).UTC(), time.UnixMicro(h.maxTime).UTC()
+	if v.found.Since.IsZero() || since.Before(v.found.Since) {
+		v.found.Since = since
+	}
+	if until.After(v.found.Until) {
+		v.found.Until = until
+	}
 }
 
 // agrees compares what the header says with what the records say.
@@ -161,32 +395,98 @@ func agrees(h header, recs []Record) error {
 	return nil
 }
 
-// orphans looks for blocks that the index does not name.
-func (v *verifier) orphans(tx *bolt.Tx) error {
-	blocks, err := appendOnly(tx, bucketBlocks)
-	if err != nil {
-		return err
-	}
-	index, err := appendOnly(tx, bucketIndex)
-	if err != nil {
-		return err
-	}
-	return blocks.ForEach(func(k, _ []byte) error {
-		if index.Get(k) == nil {
-			seq, _ := number("blocks", k)
-			v.report("blocks", seq, errors.New("the index does not name it"))
+func (v *verifier) sessions(t *tree, buckets map[string]treeBucket) {
+	var before *Session
+	v.each(t, buckets, bucketSessions, func(e element) {
+		val, err := t.value(e, maxSession, nil)
+		var s Session
+		if err == nil {
+			s, err = parseSession(e.key, val)
 		}
-		return nil
+		if err == nil && before != nil && (s.ID <= before.ID || s.First < before.First) {
+			err = damaged("sessions", s.First, "session %d does not follow session %d", s.ID, before.ID)
+		}
+		v.damage("sessions", nil, err)
+		if err == nil {
+			before = &s
+		}
 	})
 }
 
-func (v *verifier) sessions(tx *bolt.Tx) error {
-	all, err := sessions(tx)
-	v.report("sessions", 0, err)
-	for i, s := range all {
-		if i > 0 && (s.ID <= all[i-1].ID || s.First < all[i-1].First) {
-			v.report("sessions", s.First, fmt.Errorf("session %d does not follow session %d", s.ID, all[i-1].ID))
-		}
+// bolt lets bbolt check its own pages. Its check runs in a goroutine that no
+// fence protects: only a file whose pages all lie in their places may go there.
+func (v *verifier) bolt() {
+	opt, err := Options{lockTimeout: readLockTimeout}.withDefaults()
+	if err != nil {
+		return
 	}
-	return nil
+	s, err := openStore(v.path, opt, true)
+	if err == nil {
+		err = s.view(func(tx *bolt.Tx) error {
+			for err := range tx.Check() {
+				v.damage("", nil, err)
+			}
+			if v.bad > 0 {
+				return nil
+			}
+			_, _, err := newest(tx) // as readers do
+			return err
+		})
+		err = errors.Join(err, s.close())
+	}
+	v.damage("", nil, err)
+}
+
+// VerifyReader asks rd for every batch and checks it as stored, while a daemon
+// has the file: checksums, records, and that numbers follow each other. What
+// bbolt's pages are like it cannot see. A batch that the reader itself refuses
+// ends it, with the error.
+func VerifyReader(ctx context.Context, rd Reader, report func(*DamageError)) (Verified, error) {
+	v := &verifier{report: report}
+	b, err := rd.Bounds(ctx)
+	if err != nil {
+		return v.found, err
+	}
+	for next := max(b.First, 1); next <= b.Last; {
+		st, err := rd.Fetch(ctx, next, Range{})
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return v.found, err
+		}
+		if st.From > next && next > b.First {
+			v.found.Lost += st.From - next
+		}
+		v.next = st.First
+		v.run(st.Data)
+		if v.next != 0 && v.next != st.Last+1 {
+			v.damage("", &header{first: v.next, last: st.Last}, errors.New("the records are missing"))
+		}
+		next = st.Last + 1
+	}
+	return v.found, nil
+}
+
+// run checks envelopes that follow each other.
+func (v *verifier) run(data []byte) {
+	for len(data) > 0 {
+		h, err := parseHeader(data)
+		if err == nil && h.size() > len(data) {
+			err = fmt.Errorf("%d bytes of %d are there", len(data), h.size())
+		}
+		if err != nil {
+			v.damage("", &header{first: v.next, last: v.next}, err)
+			v.next = 0 // where the next one begins is not known
+			return
+		}
+		v.follows("", &h)
+		err = v.whole(h, data[:h.size()])
+		v.damage("", &h, err)
+		if err == nil {
+			v.found.Blocks++
+			v.count(&h)
+		}
+		data = data[h.size():]
+	}
 }

@@ -1,0 +1,418 @@
+package journal
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"time"
+)
+
+// ErrNothing means that a salvage found no intact record.
+var ErrNothing = errors.New("no intact record was found")
+
+// SalvageOptions for Salvage.
+type SalvageOptions struct {
+	// Evicted takes records along, too, that the ring had given up and that
+	// are still to be found in pages that were not used again.
+	Evicted bool
+}
+
+// Salvaged is what Salvage recovered.
+type Salvaged struct {
+	Batches      int       // batches and blocks taken from the old file
+	Records      uint64    // in them
+	First, Last  uint64    // their sequence numbers
+	Since, Until time.Time // their earliest and latest arrival
+	Missing      []Missing // what is not in the new journal, in order
+	Sessions     int       // recovered
+	Sums         bool      // the sums of the bandwidth were kept; if not, they are of the records saved only
+	Remade       int       // sessions of which only their records told
+	Left         uint64    // intact records that the ring had evicted and that were left out
+	Marked       bool      // the old file said what the ring had evicted; if not, older records may be among those taken
+	Whole        bool      // all of the old file's tree could be read; if not, newer records may have been there
+	Unreadable   int64     // bytes of the old file that the disk did not give
+}
+
+// Missing are records that a salvage could not find.
+type Missing struct {
+	From, To     uint64    // sequence numbers
+	Since, Until time.Time // between which they arrived, as far as it is known; else zero
+}
+
+// Salvage makes the journal newPath, which must not exist, of every intact
+// batch in the file oldPath, whatever state that is in: it looks at the bytes
+// and needs no tree. Records keep their numbers and sessions. Numbers that are
+// missing between them, and behind them where the old file tells, are noted in
+// the new journal as lost, so that its readers are told of the gap.
+//
+// Where two batches claim the same numbers the one that the old file's tree
+// leads to counts, then the later one: what a crash left behind is older than
+// what took its numbers.
+//
+// Memory: a window of 4 MiB, one transaction and one block, and about 100
+// bytes for each batch in the file.
+func Salvage(ctx context.Context, oldPath, newPath string, opt SalvageOptions) (Salvaged, error) {
+	if _, err := os.Lstat(newPath); err == nil {
+		return Salvaged{}, fmt.Errorf("journal: salvage into %s: %w", newPath, os.ErrExist)
+	}
+	f, err := openToRead(oldPath)
+	if err != nil {
+		return Salvaged{}, err
+	}
+	defer f.Close()
+	defer unlock(f)
+	s := &salvage{file: &patient{file: f}, size: size(f), opt: opt}
+	if err = s.survey(ctx); err == nil {
+		err = s.write(ctx, newPath)
+	}
+	s.out.Unreadable = s.file.lost
+	if err != nil {
+		return s.out, fmt.Errorf("journal: salvage %s: %w", oldPath, err)
+	}
+	return s.out, nil
+}
+
+// salvage is one run of Salvage.
+type salvage struct {
+	// immutable
+	file *patient
+	size int64
+	opt  SalvageOptions
+
+	tree   liveTree
+	leaves leaves
+	known  []header // index entries, in order, those that contradict others left out
+	chosen []found  // in order, none overlaps another
+	end    uint64   // newest number that there was
+	out    Salvaged
+}
+
+// found is a batch in the old file.
+type found struct {
+	header
+	off  int64
+	live bool // the tree leads to it
+}
+
+// survey finds out what there is and chooses.
+func (s *salvage) survey(ctx context.Context) error {
+	meta, pageSize := pageSizeOf(s.file)
+	s.tree = readLive(s.file, meta)
+	// The tree of one meta page may be that of the commit before the last.
+	s.tree.whole = s.tree.whole && bothMetas(s.file, meta) == nil
+	var all []found
+	seen := map[header]bool{}
+	c := carver{r: s.file, size: s.size, envelope: func(off int64, h header) {
+		if !seen[h] {
+			seen[h] = true
+			all = append(all, found{h, off, s.tree.live[h]})
+		}
+	}}
+	if err := c.envelopes(ctx); err != nil {
+		return err
+	}
+	var err error
+	if s.leaves, err = carveLeaves(ctx, s.file, s.size, pageSize); err != nil {
+		return err
+	}
+	s.out.Marked, s.out.Whole = s.tree.marked, s.tree.whole
+	s.choose(all)
+	if len(s.chosen) == 0 {
+		return ErrNothing
+	}
+	return nil
+}
+
+func (s *salvage) choose(all []found) {
+	s.end = s.tree.last
+	for i := range all {
+		if all[i].live {
+			s.end = max(s.end, all[i].last)
+		}
+	}
+	var left []found
+	all = slices.DeleteFunc(all, func(f found) bool {
+		switch {
+		case s.tree.marked && f.last <= s.tree.evicted && !s.opt.Evicted:
+			left = append(left, f)
+			return true
+		case s.tree.whole:
+			return f.last > s.end // of a commit that never came to be
+		}
+		return false
+	})
+	for _, f := range choose(left) {
+		s.out.Left += f.count()
+	}
+	s.chosen = choose(all)
+	index := s.tree.index
+	if !s.tree.whole {
+		index = append(index, s.leaves.index...)
+	}
+	s.known = disjoint(index)
+	for _, list := range [][]header{s.known, headers(s.chosen)} {
+		if n := len(list); n > 0 {
+			s.end = max(s.end, list[n-1].last)
+		}
+	}
+}
+
+func headers(all []found) []header {
+	out := make([]header, len(all))
+	for i := range all {
+		out[i] = all[i].header
+	}
+	return out
+}
+
+// better reports whether a counts rather than b where both claim a number. A
+// block ends no earlier than the batches that it was made of, and is larger.
+func better(a, b *found) bool {
+	switch {
+	case a.live != b.live:
+		return a.live
+	case a.maxTime != b.maxTime:
+		return a.maxTime > b.maxTime
+	case a.count() != b.count():
+		return a.count() > b.count()
+	}
+	return a.off < b.off
+}
+
+// choose returns batches of which none overlaps another, in order, so that
+// nothing that was left out would fit between them.
+func choose(all []found) []found {
+	kept, rest := sweep(all)
+	for {
+		fits := slices.DeleteFunc(slices.Clone(rest), func(f found) bool {
+			i, _ := slices.BinarySearchFunc(kept, f.first, func(k found, n uint64) int { return cmp.Compare(k.last, n) })
+			return i < len(kept) && kept[i].first <= f.last
+		})
+		if len(fits) == 0 {
+			return kept
+		}
+		kept, rest = sweep(append(kept, fits...))
+	}
+}
+
+// sweep goes over batches in order and drops the worse of two that overlap.
+func sweep(all []found) (kept, dropped []found) {
+	slices.SortFunc(all, func(a, b found) int {
+		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(b.last, a.last), cmp.Compare(a.off, b.off))
+	})
+	for i := range all {
+		f := &all[i]
+		if n := len(kept); n > 0 && kept[n-1].last >= f.first {
+			if !better(f, &kept[n-1]) {
+				dropped = append(dropped, *f)
+				continue
+			}
+			dropped = append(dropped, kept[n-1])
+			kept = kept[:n-1]
+		}
+		kept = append(kept, *f)
+	}
+	return kept, dropped
+}
+
+// disjoint sorts index entries and leaves out those that overlap the one
+// before.
+func disjoint(index []header) []header {
+	index = slices.Clone(index)
+	slices.SortFunc(index, func(a, b header) int {
+		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(b.last, a.last))
+	})
+	out := index[:0]
+	for _, h := range index {
+		if h.first > 0 && h.last >= h.first && (len(out) == 0 || out[len(out)-1].last < h.first) {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// write makes the new journal.
+func (s *salvage) write(ctx context.Context, path string) error {
+	first := s.chosen[0].first
+	if s.tree.marked && !s.opt.Evicted && first > s.tree.evicted+1 {
+		s.miss(between(nil, &s.chosen[0].header, s.tree.evicted+1, first-1))
+	}
+	r, err := newRebuild(path, s.size, first)
+	if err != nil {
+		return err
+	}
+	defer r.abandon()
+	// Sums that end before the records begin would leave a hole in them.
+	if st := &s.tree.summed; s.tree.rollups != nil && st.last+1 >= first && st.last <= s.end {
+		if err := r.keepRollups(s.tree.rollups, *st); err != nil {
+			return err
+		}
+		s.out.Sums = true
+	}
+	var before *header
+	var buf []byte
+	for i := range s.chosen {
+		f := &s.chosen[i]
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if int64(cap(buf)) < int64(f.size()) {
+			buf = make([]byte, f.size())
+		}
+		buf = buf[:f.size()]
+		if _, err := s.file.ReadAt(buf, f.off); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if f.first > r.next {
+			if err := s.lose(r, before, &f.header, f.first-1); err != nil {
+				return err
+			}
+		}
+		if err := r.add(buf); errors.Is(err, errUnreadable) {
+			continue // lost, with what follows it
+		} else if err != nil {
+			return err
+		}
+		before = &f.header
+		s.took(before)
+	}
+	if s.out.Records == 0 {
+		return ErrNothing
+	}
+	if s.end >= r.next {
+		if err := s.lose(r, before, nil, s.end); err != nil {
+			return err
+		}
+	}
+	if err := r.finish(s.sessions()); err != nil {
+		return err
+	}
+	return placeNew(r.store.path, path)
+}
+
+func (s *salvage) took(h *header) {
+	o := &s.out
+	since, until := time.UnixMicro(h.minTime).UTC(), time.UnixMicro(h.maxTime).UTC()
+	if o.Records == 0 {
+		o.First, o.Since = h.first, since
+	}
+	if since.Before(o.Since) {
+		o.Since = since
+	}
+	if until.After(o.Until) {
+		o.Until = until
+	}
+	o.Last = h.last
+	o.Batches++
+	o.Records += h.count()
+}
+
+func (s *salvage) miss(h *header) {
+	m := Missing{From: h.first, To: h.last}
+	if h.minTime != 0 || h.maxTime != 0 {
+		m.Since, m.Until = time.UnixMicro(h.minTime).UTC(), time.UnixMicro(h.maxTime).UTC()
+	}
+	s.out.Missing = append(s.out.Missing, m)
+}
+
+// lose notes everything from r.next to last as lost, entry by entry where the
+// index told of blocks there: their times, session and types are known.
+func (s *salvage) lose(r *rebuild, before, after *header, last uint64) error {
+	first := r.next
+	whole := between(before, after, first, last)
+	whole.mask = math.MaxUint64
+	i, _ := slices.BinarySearchFunc(s.known, first, func(h header, n uint64) int { return cmp.Compare(h.first, n) })
+	for ; i < len(s.known) && s.known[i].last <= last; i++ {
+		h := s.known[i]
+		if h.first > r.next {
+			if err := r.lose(lostEntry(*whole, r.next, h.first-1)); err != nil {
+				return err
+			}
+		}
+		if err := r.lose(lostEntry(h, h.first, h.last)); err != nil {
+			return err
+		}
+		whole.minTime, whole.maxTime = min(whole.minTime, h.minTime), max(whole.maxTime, h.maxTime)
+	}
+	if r.next <= last {
+		if err := r.lose(lostEntry(*whole, r.next, last)); err != nil {
+			return err
+		}
+	}
+	s.miss(whole)
+	return nil
+}
+
+// sessions returns the sessions of the new journal: as the tree has them, else
+// as some leaf page has them, else as their records tell.
+func (s *salvage) sessions() []Session {
+	byID := map[uint64]Session{}
+	for _, t := range s.tree.sessions {
+		byID[t.ID] = t
+	}
+	for i := range s.chosen {
+		h := &s.chosen[i].header
+		if _, ok := byID[h.session]; ok || h.session == 0 {
+			continue
+		}
+		made := Session{ID: h.session, First: h.first, Begun: time.UnixMicro(h.minTime).UTC()}
+		best := Session{}
+		for _, l := range s.leaves.sessions[h.session] {
+			if l.First <= h.first && l.First >= best.First {
+				best = l
+			}
+		}
+		if best.ID == 0 {
+			best = made
+			s.out.Remade++
+		}
+		byID[h.session] = best
+	}
+	out := make([]Session, 0, len(byID))
+	for _, t := range byID {
+		out = append(out, t)
+	}
+	slices.SortFunc(out, func(a, b Session) int { return cmp.Compare(a.ID, b.ID) })
+	for i := range out {
+		if i > 0 {
+			out[i].First = max(out[i].First, out[i-1].First)
+		}
+	}
+	s.out.Sessions = len(out) - s.out.Remade
+	return out
+}
+
+// patient reads a file whose disk does not give all of it: what cannot be read
+// reads as zeros.
+type patient struct {
+	file *os.File
+	lost int64 // bytes that could not be read
+}
+
+// sector is how much of a file is given up when it cannot be read.
+const sector = 4096
+
+func (p *patient) ReadAt(b []byte, off int64) (int, error) {
+	n, err := p.file.ReadAt(b, off)
+	if err == nil || errors.Is(err, io.EOF) {
+		return n, err
+	}
+	for n = 0; n < len(b); {
+		part := b[n:min(len(b), n+sector-int((off+int64(n))%sector))]
+		k, err := p.file.ReadAt(part, off+int64(n))
+		if errors.Is(err, io.EOF) {
+			return n + k, err
+		}
+		if err != nil {
+			clear(part)
+			p.lost += int64(len(part))
+		}
+		n += len(part)
+	}
+	return n, nil
+}
