@@ -65,6 +65,8 @@ func (p program) app() *cli.App {
 			p.statusCommand(),
 			p.vacuumCommand(),
 			p.migrateCommand(),
+			p.verifyCommand(),
+			p.salvageCommand(),
 			p.versionCommand(),
 		},
 	}

@@ -62,6 +62,6 @@ func (p program) replay(c *cli.Context) error {
 
 // printGap says between records, on standard error, that some are gone.
 func (p program) printGap(g journal.Gap) error {
-	_, err := fmt.Fprintf(p.stderr, "-- records %d to %d are gone: the ring evicted them --\n", g.From, g.To)
+	_, err := fmt.Fprintf(p.stderr, "-- records %d to %d are gone: the ring evicted them, or they were lost to damage --\n", g.From, g.To)
 	return err
 }

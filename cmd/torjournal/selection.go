@@ -70,7 +70,7 @@ func (p program) tellBeginning(c *cli.Context, rd journal.Reader, r journal.Rang
 	if err != nil || b.First <= 1 || !r.Since.Before(b.FirstTime) {
 		return err
 	}
-	_, err = fmt.Fprintf(p.stderr, "-- records before %d (%s) are gone: the ring evicted them --\n",
+	_, err = fmt.Fprintf(p.stderr, "-- records before %d (%s) are gone: the ring evicted them, or they were lost to damage --\n",
 		b.First, b.FirstTime.In(p.location(c)).Format(shortTime))
 	return err
 }

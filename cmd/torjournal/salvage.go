@@ -1,0 +1,81 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"torjournal/journal"
+)
+
+func (p program) salvageCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "salvage",
+		Usage: "save every intact block of a damaged journal into a new one",
+		UsageText: "torjournal salvage [--evicted] OLD NEW; OLD is only read, NEW must not exist\n\n   torjournal salvage journal.db saved.db\n\n" +
+			"   Records keep their numbers. What could not be found is told, here and by whatever reads NEW.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "evicted", Usage: "also take records that the ring had given up and that are still in the file"},
+			&cli.BoolFlag{Name: "utc", Usage: "times are UTC"},
+		},
+		Action: p.salvage,
+	}
+}
+
+func (p program) salvage(c *cli.Context) error {
+	if c.NArg() != 2 {
+		return usagef("salvage takes the damaged journal and the name of a new one: `torjournal salvage OLD NEW`")
+	}
+	from, to := c.Args().Get(0), c.Args().Get(1)
+	s, err := journal.Salvage(c.Context, from, to, journal.SalvageOptions{Evicted: c.Bool("evicted")})
+	switch {
+	case errors.Is(err, os.ErrExist):
+		return fmt.Errorf("%w; name a file that does not exist", err)
+	case errors.Is(err, journal.ErrLocked):
+		return fmt.Errorf("%w; stop it first", err)
+	case errors.Is(err, journal.ErrNothing):
+		return fmt.Errorf("%w; nothing was made", err)
+	case err != nil:
+		return err
+	}
+	return printSalvaged(p.stdout, from, to, s, p.location(c), c.Bool("evicted"))
+}
+
+func printSalvaged(w io.Writer, old, path string, s journal.Salvaged, loc *time.Location, evicted bool) error {
+	fmt.Fprintf(w, "%s: %s saved, %d to %d, %s, of %s\n", path, count(int(s.Records), "record"),
+		s.First, s.Last, spanText(s.Since, s.Until, loc), count(s.Sessions+s.Remade, "session"))
+	for _, m := range s.Missing {
+		when := ""
+		if !m.Since.IsZero() {
+			when = " (" + spanText(m.Since, m.Until, loc) + ")"
+		}
+		fmt.Fprintf(w, "missing: records %d to %d%s\n", m.From, m.To, when)
+	}
+	if len(s.Missing) == 0 && s.Marked && s.Whole {
+		fmt.Fprintf(w, "nothing is missing\n")
+	}
+	if s.Remade > 0 {
+		fmt.Fprintf(w, "of %s nothing but the records was found: the source is not known\n", count(s.Remade, "session"))
+	}
+	if !s.Sums {
+		fmt.Fprintf(w, "the sums of the bandwidth are those of these records: older ones were not found\n")
+	}
+	if s.Left > 0 {
+		fmt.Fprintf(w, "left out: %s that the ring had given up; --evicted takes them\n", count(int(s.Left), "record"))
+	}
+	if !s.Marked && !evicted {
+		fmt.Fprintf(w, "what the ring had given up cannot be told any more: records that it had may be among the first\n")
+	}
+	if !s.Whole {
+		fmt.Fprintf(w, "the old file does not say where it ended: records after %d may be missing\n", s.Last)
+	}
+	if s.Unreadable > 0 {
+		fmt.Fprintf(w, "%s of the old file could not be read from the disk\n", formatSize(uint64(s.Unreadable)))
+	}
+	_, err := fmt.Fprintf(w, "to record on in it, move %s away and %s into its place\n", old, path)
+	return err
+}
