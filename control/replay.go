@@ -271,7 +271,7 @@ func (s *Server) firstSince(ctx context.Context, from uint64, since time.Time, l
 		var gap *journal.Gap
 		switch {
 		case errors.As(err, &gap):
-			continue // the cursor will tell of it if it matters
+			return gap.From, nil // the cursor tells of it
 		case err != nil:
 			return 0, err
 		}

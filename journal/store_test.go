@@ -185,7 +185,7 @@ func TestFileGivesWay(t *testing.T) {
 }
 
 // sample makes a closed journal with blocks, a tail and two sessions.
-func sample(t *testing.T) (path string, records uint64) {
+func sample(t testing.TB) (path string, records uint64) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "journal.db")
 	j, err := Open(path, Options{MaxSize: 8 << 20, sealBytes: 16 << 10})
@@ -221,7 +221,7 @@ func sample(t *testing.T) (path string, records uint64) {
 }
 
 // waitForSeal returns when at least one block is in the file.
-func waitForSeal(t *testing.T, j *Journal) {
+func waitForSeal(t testing.TB, j *Journal) {
 	t.Helper()
 	for {
 		n := 0
