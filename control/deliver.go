@@ -37,11 +37,22 @@ func (o *outlet) step(ctx context.Context, by time.Time) (done bool, err error) 
 	return blocked, o.w.flush()
 }
 
-// fetch takes the next chunk from the cursor or the replay.
+// letGo frees what the last chunk was in; nothing is held of it.
+func (o *outlet) letGo() {
+	if o.cursor != nil {
+		o.cursor.Forget()
+	}
+}
+
+// fetch takes the next chunk from the cursor or the replay, once there is room
+// for it on the way to the peer.
 func (o *outlet) fetch(ctx context.Context) error {
 	var from feed = o.cursor
 	if o.past != nil && o.past.span != nil {
 		from = o.past.span
+	}
+	if err := o.w.await(o.empty); err != nil {
+		return err
 	}
 	chunk, err := from.Next(ctx)
 	if err != nil {
@@ -162,6 +173,7 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.0000
 type sockWriter struct {
 	sock     net.Conn
 	patience time.Duration // how long one write may take; 0: for ever
+	room     room
 	buf      *[]byte
 	err      error
 }

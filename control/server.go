@@ -73,6 +73,7 @@ type cursor interface {
 	SetTypes(types event.Set)
 	Seek(from uint64)
 	Position() uint64
+	Forget()
 	Close()
 }
 

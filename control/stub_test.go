@@ -351,6 +351,8 @@ func (c *memCursor) Ready() <-chan struct{}   { return c.ready }
 func (c *memCursor) SetTypes(types event.Set) { c.types = types }
 func (c *memCursor) Position() uint64         { return c.next }
 
+func (c *memCursor) Forget() {}
+
 func (c *memCursor) Seek(from uint64) {
 	c.m.mu.Lock()
 	defer c.m.mu.Unlock()

@@ -66,6 +66,7 @@ type outlet struct {
 	idle   bool             // the feed had nothing more; wait for Ready
 	behind bool             // the last chunk came from the file
 	past   *replay          // nil: live
+	empty  func()           // letGo
 	ours   bool             // it used a command of ours: it hears of gaps, and outlives the source
 	meta   bool             // USEFEATURE JOURNAL_META
 	last   bool             // the last reply is written
@@ -95,6 +96,8 @@ func newOutlet(c *conn) *outlet {
 	leaving := make(chan struct{})
 	o.leaving, o.quit = leaving, func() { close(leaving) }
 	o.w.sock = c.sock
+	o.w.room.of(c.sock)
+	o.empty = o.letGo
 	o.bind()
 	return o
 }

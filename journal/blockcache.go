@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"slices"
 	"sync"
 )
@@ -17,11 +18,30 @@ type decoded struct {
 	recs        []Record // all of them, contiguous
 }
 
-// blockCache keeps the runs used last.
+// blockCache keeps the runs used last, and lets one cursor after the other
+// read another: a thousand that read at once would need ten gigabytes, and be
+// no faster. It is zstd and the columns that take the time, and those keep a
+// core busy; the writer and the live subscribers have the others.
 type blockCache struct {
+	turn chan struct{} // capacity 1; holds a token while somebody reads
+
 	mu   sync.Mutex
 	runs []*decoded // guarded by mu; used last comes last
 }
+
+func newBlockCache() *blockCache { return &blockCache{turn: make(chan struct{}, 1)} }
+
+// begin waits for the turn to read and decode a run; end gives it back.
+func (b *blockCache) begin(ctx context.Context) error {
+	select {
+	case b.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (b *blockCache) end() { <-b.turn }
 
 // get returns the run that holds seq, nil if it is not there.
 func (b *blockCache) get(seq uint64) *decoded {

@@ -172,10 +172,14 @@ func (c *Cursor) Position() uint64 {
 	return c.seq
 }
 
+// Forget frees what the last Chunk's records are in: they are not valid any
+// more. It is for who cannot take the next ones for a while.
+func (c *Cursor) Forget() { c.recs, c.wires = nil, nil }
+
 // Close releases the cursor.
 func (c *Cursor) Close() {
 	c.closed = true
-	c.recs, c.wires = nil, nil
+	c.Forget()
 	c.j.win.unregister(c)
 }
 
@@ -391,8 +395,15 @@ func (c *Cursor) rejoin(ch *Chunk) (first, limit uint64) {
 }
 
 // load reads the run that holds the cursor's next record from the file. It
-// returns nil if there is none up to limit.
+// returns nil if there is none up to limit. Only one cursor does so at a time.
 func (c *Cursor) load(ctx context.Context, limit uint64, ch *Chunk) (*decoded, error) {
+	if err := c.j.cache.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer c.j.cache.end()
+	if run := c.j.cache.get(c.seq); run != nil {
+		return run, nil // of somebody else, meanwhile
+	}
 	st, err := c.j.store.fetch(ctx, c.seq, limit, Range{Types: c.types})
 	if errors.Is(err, io.EOF) {
 		if c.j.win.published() != limit {

@@ -62,7 +62,7 @@ func Open(path string, opt Options) (*Journal, error) {
 
 // start builds what stands around an open file and starts its goroutines.
 func start(s *store, opt Options) (*Journal, error) {
-	j := &Journal{opt: opt, store: s, cache: &blockCache{}, stop: make(chan struct{}), counts: newCounts()}
+	j := &Journal{opt: opt, store: s, cache: newBlockCache(), stop: make(chan struct{}), counts: newCounts()}
 	state, err := readState(s)
 	if err != nil {
 		return nil, err

@@ -93,7 +93,7 @@ var owners = map[string][]string{
 	"github.com/urfave/cli/v2":       {"cmd/torjournal"},
 	"github.com/lmittmann/tint":      {"cmd/torjournal"},
 	"github.com/schollz/progressbar": {"cmd/torjournal"},
-	"golang.org/x/sys":               {"journal", "tor/testnet", "cmd/torjournal", "cmd/torjournal/internal/daemon"},
+	"golang.org/x/sys":               {"journal", "control", "tor/testnet", "cmd/torjournal", "cmd/torjournal/internal/daemon"},
 	"golang.org/x/term":              {"cmd/torjournal"},
 }
 

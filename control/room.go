@@ -1,0 +1,49 @@
+package control
+
+import (
+	"net"
+	"syscall"
+	"time"
+)
+
+// room is asked before records are taken from the journal for a connection:
+// whoever does not read shall wait with empty hands. What is taken afterwards,
+// a chunk, fits into the buffer of the socket, but for one large event; so
+// thousands of connections that have stopped reading hold nothing but
+// themselves. It belongs to who has the turn.
+type room struct {
+	raw   syscall.RawConn    // nil: the connection cannot be asked, and always has room
+	look  func(uintptr) bool // bound once, so that asking allocates nothing
+	empty func()             // called when there is none, before waiting for it; nil: asked already
+}
+
+func (r *room) of(sock net.Conn) {
+	if s, ok := sock.(syscall.Conn); ok {
+		r.raw, _ = s.SyscallConn()
+	}
+	r.look = func(fd uintptr) bool {
+		if hasRoom(fd) {
+			return true
+		}
+		if r.empty != nil {
+			r.empty()
+			r.empty = nil
+		}
+		return false
+	}
+}
+
+// await waits until the socket takes bytes or the connection ends. If it has
+// to wait it calls empty first.
+func (w *sockWriter) await(empty func()) error {
+	if w.err != nil || w.room.raw == nil {
+		return w.err
+	}
+	if w.patience > 0 {
+		_ = w.sock.SetWriteDeadline(time.Now().Add(w.patience))
+	}
+	w.room.empty = empty
+	w.err = w.room.raw.Write(w.room.look)
+	w.room.empty = nil
+	return w.err
+}
