@@ -117,7 +117,10 @@ func (w *writer) takeRepack(res sealResult) {
 	for i := range res.seal.replaces {
 		size += res.seal.replaces[i].size()
 	}
-	if !w.repack.held && len(res.seal.data) < size {
+	switch {
+	case w.repack.held:
+		w.repack.look(res.seal.replaces[0].first) // again, afterwards
+	case len(res.seal.data) < size:
 		w.ready = res.seal
 	}
 }

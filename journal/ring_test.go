@@ -135,6 +135,20 @@ func TestRingLimitChanges(t *testing.T) {
 	}
 }
 
+// restSealed returns when the sealer has nothing at work.
+func restSealed(t testing.TB, j *Journal) {
+	t.Helper()
+	for ctx, rests := within(t), false; !rests; {
+		if err := j.inWriter(ctx, func(w *writer) error {
+			w.turnIdle()
+			rests = !w.sealing && w.ready == nil
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestRingAge(t *testing.T) {
 	clock := &stepClock{now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)}
 	path := filepath.Join(t.TempDir(), "journal.db")
@@ -142,6 +156,7 @@ func TestRingAge(t *testing.T) {
 	j := openTest(t, path, opt)
 	for range 100 {
 		appendAll(t, j, bw(1, 10)...)
+		restSealed(t, j)
 		clock.step(time.Hour)
 	}
 	b, err := j.Bounds(within(t))

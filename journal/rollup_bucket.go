@@ -86,7 +86,11 @@ func (w *committer) rollUp(tx *bolt.Tx, c *change, sealed bool) error {
 		}
 	}
 	if c.batch != nil && c.toBlock {
-		return w.rollups.add(tx, c.batch.hdr, minuteSums(c.batch.recs))
+		sums, err := batchSums("blocks", c.batch.data) // its records are given away in an outage
+		if err != nil {
+			return err
+		}
+		return w.rollups.add(tx, c.batch.hdr, sums)
 	}
 	return nil
 }
@@ -117,7 +121,7 @@ func (l *rollupLimits) addBlock(tx *bolt.Tx, h header) error {
 }
 
 // addEvicted sums a batch of the tail that the ring is about to take. One that
-// cannot be read is not summed: nothing may stop the ring.
+// cannot be read is not summed: a damaged batch does not stop the ring.
 func (l *rollupLimits) addEvicted(tx *bolt.Tx, h header) error {
 	tail, err := appendOnly(tx, bucketTail)
 	if err != nil {

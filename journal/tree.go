@@ -188,6 +188,10 @@ func (t *tree) below(p *treePage) ([]uint64, error) {
 		if err != nil {
 			return out, err
 		}
+		pos, keySize := int64(binary.NativeEndian.Uint32(e)), int64(binary.NativeEndian.Uint32(e[4:]))
+		if keySize > maxTreeKey || int64(boltPageHeader+i*elementSize)+pos+keySize > p.extent {
+			return out, fmt.Errorf("element %d of %s does not lie in it", i, p.name)
+		}
 		out = append(out, binary.NativeEndian.Uint64(e[8:]))
 	}
 	return out, nil

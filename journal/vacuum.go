@@ -239,7 +239,9 @@ func (j *Journal) swapIn(w *writer, c *copier, v *Vacuumed) error {
 	c.draft, j.store.unsynced = "", err != nil
 	j.opt.vacuumStep("swap")
 	c.old = j.store.takeOver(c.dst)
-	err = j.committer.reset(j.limited())
+	opt := j.limited() // they may have changed since the copy began
+	j.store.setMaxSize(opt.MaxSize)
+	err = j.committer.reset(opt)
 	w.tail.evicted(v.First - 1)
 	w.env.evicted(v.First - 1)
 	return err

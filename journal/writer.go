@@ -93,6 +93,7 @@ type writer struct {
 	ready     *seal // a finished block that the next commit puts in
 	repack    repacker
 	packed    []chan struct{} // closed when there is nothing to pack
+	stuck     bool            // a block could not be made: nothing is sealed any more
 	waits     bool            // there is something to seal, and no time
 	items     []item          // scratch
 	out       *outage
@@ -449,6 +450,9 @@ const (
 // enough of them for a block, or else old blocks, if there is little to do. It
 // works on one block at a time.
 func (w *writer) askSealer(idle bool) {
+	if w.stuck {
+		w.restPacked()
+	}
 	if w.sealing || w.ready != nil {
 		return
 	}
@@ -483,7 +487,7 @@ func (w *writer) takeSeal(res sealResult) {
 			w.ready = res.seal
 		}
 	case !errors.Is(res.err, errEvicted):
-		w.sealing = true // for ever: the same would fail again
+		w.sealing, w.stuck = true, true // for ever: the same would fail again
 		w.log.Error("records cannot be sealed into a block and stay as they are; look at the journal with verify", "error", res.err)
 		w.restPacked()
 	}

@@ -41,8 +41,15 @@ func (c *column) reset(name string, k kind) *column {
 		paths: c.paths[:0], hops: c.hops[:0],
 	}
 	c.after.reset()
+	if cap(c.text) > scratchKept {
+		c.text = nil
+	}
 	return c
 }
+
+// scratchKept is the most bytes of text that a column keeps room for between
+// blocks: one event of many megabytes must not stay in memory for ever.
+const scratchKept = 1 << 20
 
 type path struct {
 	text []byte

@@ -1,6 +1,7 @@
 package columns
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -137,6 +138,30 @@ func TestManyTypes(t *testing.T) {
 	}
 	if _, err := e.Finish(nil); !errors.Is(err, ErrUnfit) {
 		t.Fatalf("more types than a block takes: %v", err)
+	}
+}
+
+// A block that was made to hurt is refused before it takes memory.
+func TestHostileBlocks(t *testing.T) {
+	e, z := newPair(t)
+	section := func(dst, b []byte) []byte { return e.out.append(dst, b) }
+	none := func(int, Row) {}
+	bomb := []byte{version}
+	for range 2 {
+		bomb = section(bomb, []byte{8})
+	}
+	bomb = append(section(bomb, bytes.Repeat([]byte{','}, 40<<20)), 0)
+	if err := Decode(z, bomb, 1, 100, nil, none); err == nil {
+		t.Error("40 million hops in 100 bytes")
+	}
+	// One shape, of a template that is not there.
+	meta := []byte{0, 1, 5, 0, 0, 0, 1, 1, 1, 1}
+	group := append([]byte{1, 2, 'B', 'W'}, section(nil, meta)...)
+	group = section(group, nil)
+	bad := section(section(section([]byte{version}, []byte{8}), []byte{0}), nil)
+	bad = append(append(bad, 1, byte(len(group))), group...)
+	if err := Decode(z, bad, 1, 100, nil, none); err == nil {
+		t.Error("a shape without a template")
 	}
 }
 

@@ -18,17 +18,18 @@ func Decode(z *zstd.Decoder, data []byte, n, limit int, want func(typ string) bo
 	}
 	d := decoder{limit: limit, all: want == nil}
 	var err error
+	u := newUnpacker(z, n, limit)
 	sections := [3]bytesReader{}
 	for i := range sections {
-		if sections[i].data, err = in.section(z); err != nil {
+		if sections[i].data, err = in.section(u); err != nil {
 			return err
 		}
 	}
 	order, times := sections[0], sections[1]
-	if d.hops, err = splitWords(sections[2].data, ','); err != nil {
+	if d.hops, err = splitHops(sections[2].data, limit); err != nil {
 		return err
 	}
-	groups, err := d.groups(&in, z, want)
+	groups, err := d.groups(&in, u, want)
 	if err != nil {
 		return err
 	}
@@ -72,7 +73,7 @@ func TimeAt(z *zstd.Decoder, data []byte, i int) (us int64, err error) {
 	}
 	in.skipSection()
 	var times bytesReader
-	if times.data, err = in.section(z); err != nil {
+	if times.data, err = in.section(newUnpacker(z, maxID, 0)); err != nil {
 		return 0, err
 	}
 	for range i + 1 {
@@ -98,7 +99,7 @@ type decoder struct {
 const chunk = 32 << 10
 
 // groups reads the groups that have a wanted type; the others are nil.
-func (d *decoder) groups(in *bytesReader, z *zstd.Decoder, want func(string) bool) ([]*groupReader, error) {
+func (d *decoder) groups(in *bytesReader, u *unpacker, want func(string) bool) ([]*groupReader, error) {
 	groups := make([]*groupReader, in.count(maxGroups))
 	for i := range groups {
 		part := bytesReader{data: in.take(in.count(in.left()))}
@@ -118,7 +119,7 @@ func (d *decoder) groups(in *bytesReader, z *zstd.Decoder, want func(string) boo
 			continue
 		}
 		g := &groupReader{types: types, keys: []int64{0}}
-		if err := g.open(&part, z); err != nil {
+		if err := g.open(&part, u); err != nil {
 			return nil, fmt.Errorf("columns: group of %s: %w", types[0], err)
 		}
 		groups[i] = g

@@ -83,8 +83,13 @@ func NewEncoder(level zstd.EncoderLevel) (*Encoder, error) {
 // reset begins a block. It keeps the room that the last one took: the next one
 // is most likely to need as much for the same columns.
 func (e *Encoder) reset() {
+	clear(e.spare) // what the last block did not need is not kept for the next
 	for _, g := range e.groups {
 		e.spare[g.name] = g.reset()
+	}
+	clear(e.vals[:cap(e.vals)])
+	if cap(e.out.packed) > scratchKept {
+		e.out.packed = nil
 	}
 	*e = Encoder{
 		out: e.out, spare: e.spare, vals: e.vals[:0],
@@ -97,7 +102,10 @@ func (e *Encoder) reset() {
 }
 
 func (g *group) reset() *group {
-	spare := append(g.spare, g.cols...)
+	spare := g.cols
+	for _, c := range spare {
+		c.reset("", kindWord)
+	}
 	*g = group{
 		name: g.name, types: g.types[:0], key: g.key, spare: spare, byName: g.byName, ents: g.ents,
 		cols: g.cols[:0:0], templates: g.templates[:0], shapes: g.shapes[:0],

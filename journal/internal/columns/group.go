@@ -3,8 +3,6 @@ package columns
 import (
 	"bytes"
 	"fmt"
-
-	"github.com/klauspost/compress/zstd"
 )
 
 // groupReader reads the lines of a group in their order. It is the decoder's
@@ -65,12 +63,12 @@ type columnReader struct {
 }
 
 // open reads what describes the group, and its sections.
-func (g *groupReader) open(in *bytesReader, z *zstd.Decoder) error {
-	metaBytes, err := in.section(z)
+func (g *groupReader) open(in *bytesReader, u *unpacker) error {
+	metaBytes, err := in.section(u)
 	if err != nil {
 		return err
 	}
-	smallBytes, err := in.section(z)
+	smallBytes, err := in.section(u)
 	if err != nil {
 		return err
 	}
@@ -94,7 +92,7 @@ func (g *groupReader) open(in *bytesReader, z *zstd.Decoder) error {
 		case n > 0:
 			r.data = small.take(int(min(n-1, maxStream)))
 		case late == nil && !meta.bad:
-			r.data, late = in.section(z)
+			r.data, late = in.section(u)
 		}
 		return r
 	}
@@ -296,15 +294,17 @@ func (c *columnReader) number(ent uint32, o op, arrival int64) (int64, bool) {
 	return d, !c.codes.bad
 }
 
-// splitWords divides words that each end with sep.
-func splitWords(b []byte, sep byte) ([][]byte, error) {
-	var words [][]byte
-	for len(b) > 0 {
-		i := bytes.IndexByte(b, sep)
-		if i < 0 {
-			return nil, fmt.Errorf("columns: the last hop has no end")
-		}
-		words, b = append(words, b[:i:i]), b[i+1:]
+// splitHops divides hops, which each end with a comma. A block cannot have
+// more of them than bytes of text.
+func splitHops(b []byte, limit int) ([][]byte, error) {
+	n := bytes.Count(b, comma)
+	if n > limit || len(b) > 0 && b[len(b)-1] != ',' {
+		return nil, fmt.Errorf("columns: the hops do not parse")
 	}
-	return words, nil
+	hops := make([][]byte, n)
+	for i := range hops {
+		end := bytes.IndexByte(b, ',')
+		hops[i], b = b[:end:end], b[end+1:]
+	}
+	return hops, nil
 }

@@ -75,7 +75,7 @@ func (r *bytesReader) varint() int64 {
 // count reads a number that may be limit at most.
 func (r *bytesReader) count(limit int) int {
 	v := r.uvarint()
-	if v > uint64(limit) {
+	if limit < 0 || v > uint64(limit) {
 		r.fail()
 		return 0
 	}
@@ -104,8 +104,22 @@ func (r *bytesReader) text() string { return string(r.take(r.count(r.left()))) }
 
 func (r *bytesReader) fail() { r.bad, r.at = true, len(r.data) }
 
+// unpacker unpacks the sections of a block, and no more bytes than its
+// records can come from.
+type unpacker struct {
+	z    *zstd.Decoder
+	left int
+}
+
+// newUnpacker bounds the bytes of all columns together by those of the wire
+// forms: a value takes ten bytes at most where it stands for a byte of text,
+// and usually far fewer.
+func newUnpacker(z *zstd.Decoder, n, limit int) *unpacker {
+	return &unpacker{z, 1<<20 + 10*n + 10*limit}
+}
+
 // section reads one section and unpacks it.
-func (r *bytesReader) section(z *zstd.Decoder) ([]byte, error) {
+func (r *bytesReader) section(u *unpacker) ([]byte, error) {
 	head := r.uvarint()
 	if head>>1 > maxStream {
 		r.fail()
@@ -122,7 +136,10 @@ func (r *bytesReader) section(z *zstd.Decoder) ([]byte, error) {
 	if !packed {
 		return data, nil
 	}
-	out, err := z.DecodeAll(data, make([]byte, 0, raw))
+	if u.left -= raw; u.left < 0 {
+		return nil, fmt.Errorf("columns: the sections have more bytes than their records can")
+	}
+	out, err := u.z.DecodeAll(data, make([]byte, 0, raw))
 	if err != nil {
 		return nil, fmt.Errorf("columns: %w", err)
 	}
