@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -28,7 +29,7 @@ type corpus struct {
 type sample struct {
 	at      time.Duration // arrival after the first event
 	wire    []byte
-	created int           // place of the time behind TIME_CREATED= in wire; 0: it has none
+	created int           // place of the time that wire names; 0: it names none
 	age     time.Duration // arrival minus that time
 }
 
@@ -78,14 +79,18 @@ func readCorpus(folder, name string) (*corpus, error) {
 	return c, nil
 }
 
+// timeInLine finds the time that a line names: TIME_CREATED of a circuit, TIME
+// of CIRC_BW, the last word of STREAM_BW.
+var timeInLine = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}`)
+
 func (c *corpus) add(t time.Time, at time.Duration, wire []byte) {
 	s := sample{at: at, wire: wire}
 	if n := len(c.events); n > 0 {
 		s.at = max(s.at, c.events[n-1].at)
 	}
-	if _, rest, ok := bytes.Cut(wire, []byte(" TIME_CREATED=")); ok && len(rest) >= len(createdForm) {
-		if made, err := time.Parse(createdForm, string(rest[:len(createdForm)])); err == nil {
-			s.created, s.age = len(wire)-len(rest), t.Sub(made)
+	if at := timeInLine.FindIndex(wire); at != nil {
+		if made, err := time.Parse(createdForm, string(wire[at[0]:at[1]])); err == nil {
+			s.created, s.age = at[0], t.Sub(made)
 		}
 	}
 	c.events = append(c.events, s)
@@ -114,7 +119,7 @@ func (c *corpus) without(word string) *corpus {
 	return rest
 }
 
-// timeline repeats a corpus with times that go on, and TIME_CREATED with them.
+// timeline repeats a corpus with times that go on, and those in the lines with them.
 type timeline struct {
 	*corpus
 	start   time.Time
@@ -132,7 +137,8 @@ func (l timeline) event(i int) (at time.Time, wire []byte) {
 	at = l.start.Add(since)
 	wire = bytes.Clone(s.wire)
 	if s.created > 0 {
-		at.Add(-s.age).UTC().AppendFormat(wire[:s.created], createdForm)
+		// Not in place: AppendFormat writes nine digits before it cuts three.
+		copy(wire[s.created:], at.Add(-s.age).UTC().Format(createdForm))
 	}
 	return at, wire
 }
