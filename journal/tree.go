@@ -351,9 +351,9 @@ func (t *tree) checkFreelist() {
 	}
 }
 
-// checkBranches looks at all that is above the leaves, a few pages: a branch
-// that leads back to itself would use up bbolt's stack, and nothing recovers
-// from that.
+// checkBranches looks at all that is above the leaves, a few pages, and at what
+// the leaves say that they are: a branch that leads back to itself would use up
+// bbolt's stack or all memory, and nothing recovers from that.
 func checkBranches(f *os.File, meta boltMeta) (err error) {
 	t := newTree(f, meta, func(e error) {
 		if err == nil {
@@ -369,9 +369,27 @@ func checkBranches(f *os.File, meta boltMeta) (err error) {
 	for _, id := range leaves {
 		if t.seen[id] {
 			t.bad(fmt.Errorf("page %d is used twice", id))
+		} else if e := t.isLeaf(id); e != nil {
+			t.bad(e)
 		}
 	}
 	return err
+}
+
+// isLeaf reads only a page's header: one that is a branch where a leaf should
+// be can lead back to itself as well.
+func (t *tree) isLeaf(id uint64) error {
+	var head [boltPageHeader]byte
+	if id < 2 || id >= t.meta.pages {
+		return fmt.Errorf("page %d is named, there are pages 2 to %d", id, t.meta.pages-1)
+	}
+	if _, err := t.r.ReadAt(head[:], int64(id)*int64(t.meta.pageSize)); err != nil {
+		return fmt.Errorf("page %d: %w", id, endError(err))
+	}
+	if flags := binary.NativeEndian.Uint16(head[8:]); flags != pageLeaf {
+		return fmt.Errorf("page %d has flags %#x where keys and values should be", id, flags)
+	}
+	return nil
 }
 
 // branches visits the branch pages below page id and returns what should be
