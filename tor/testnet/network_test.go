@@ -273,7 +273,7 @@ func TestFailedStart(t *testing.T) {
 		{"wrong torrc", "NoSuchOption 1", []string{"client0 did not answer", "exited (exit status 1)", "Unknown option 'NoSuchOption'"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(testContext(t), 4*time.Second)
+			ctx, cancel := context.WithTimeout(testContext(t), 8*time.Second)
 			defer cancel()
 			n, err := Start(ctx, Options{ClientTorrc: []string{test.torrc}})
 			if err == nil {

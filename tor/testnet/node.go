@@ -237,13 +237,17 @@ func (n *Node) askUntil(ctx context.Context, what, command string, met func(repl
 }
 
 // await polls until check returns nil. Its last error is told if time runs out
-// or tor exits.
+// or tor exits: the last of its own, not that time ran out while it asked.
 func (n *Node) await(ctx context.Context, what string, check func() error) error {
 	p := n.process()
+	var last error
 	for {
-		last := check()
-		if last == nil {
+		err := check()
+		if err == nil {
 			return nil
+		}
+		if last == nil || ctx.Err() == nil {
+			last = err
 		}
 		select {
 		case <-p.done:
