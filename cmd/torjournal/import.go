@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -34,7 +35,7 @@ func (p program) importCommand() *cli.Command {
 			&cli.StringFlag{Name: "at", Usage: "`TIME` of events whose log tells none, as wire does (default: when the file was changed last)"},
 			&cli.StringFlag{Name: "source-name", Usage: "what the tor is called in the journal (default: the name of the log)"},
 			&cli.StringFlag{Name: "max-size", Usage: "`SIZE` the journal may have; the oldest records make room (default: 1GiB, or what it has already)"},
-			&cli.StringFlag{Name: "max-age", Usage: "remove records older than `TIME`, imported ones too: 30d (default: no limit)"},
+			&cli.StringFlag{Name: "max-age", Usage: "remove records older than `TIME`, imported ones too: 30d; or none, the default"},
 			&cli.BoolFlag{Name: "utc", Usage: "times without a zone, in and out, are UTC"},
 		),
 		Action: p.importLogs,
@@ -48,6 +49,9 @@ func (p program) importLogs(c *cli.Context) error {
 	}
 	if !c.Args().Present() {
 		return usagef("import: name the logs to import, - for standard input; `torjournal import -h` shows an example")
+	}
+	if !once(c.Args().Slice(), "-") {
+		return usagef("import: - stands for standard input, which can be read only once: name it once, or name files")
 	}
 	format, at := logfile.Format(""), time.Time{}
 	if s := c.String("format"); s != "auto" {
@@ -71,6 +75,12 @@ func (p program) importLogs(c *cli.Context) error {
 	return im.run(c.Context, logs)
 }
 
+// once reports whether no more than one of names is name.
+func once(names []string, name string) bool {
+	i := slices.Index(names, name)
+	return i < 0 || !slices.Contains(names[i+1:], name)
+}
+
 // importer reads the flags that say where events go.
 func (p program) importer(c *cli.Context) (im *importer, err error) {
 	im = &importer{
@@ -87,9 +97,9 @@ func (p program) importer(c *cli.Context) (im *importer, err error) {
 	} else if fi, err := os.Stat(im.path); err == nil {
 		im.opt.MaxSize = max(im.opt.MaxSize, fi.Size()) // a larger journal was given more
 	}
-	if s := c.String("max-age"); s != "" {
-		if im.opt.MaxAge, err = filter.Duration(s); err != nil {
-			return nil, usagef("--max-age: %w", err)
+	if s := c.String("max-age"); s != "" && s != "none" {
+		if im.opt.MaxAge, err = parseAge(s); err != nil {
+			return nil, usagef("--max-age: %w, or none", err)
 		}
 	}
 	return im, nil

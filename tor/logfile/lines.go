@@ -90,7 +90,8 @@ func (l *lines) longLine(part []byte) (line []byte, err error) {
 	return line, err
 }
 
-// unread makes the next call of next return the same line again.
-func (l *lines) unread() { l.back = true }
+// unread makes the next call of next return the same line again, from the
+// byte at on.
+func (l *lines) unread(at int) { l.line, l.back = l.line[at:], true }
 
 func blank(line []byte) bool { return len(bytes.TrimSpace(line)) == 0 }

@@ -89,6 +89,8 @@ var (
 	errLongLine  = errors.New("the line is too long")
 	errLongEvent = errors.New("the event is too long")
 	errCut       = errors.New("the log ends within this event")
+	errUnended   = errors.New("the event has no end before the next one begins")
+	errTorn      = errors.New("the log breaks off within this line, and goes on with the next event")
 	errNoLineEnd = errors.New("the last line has no line end, it may be cut short")
 	errStray     = errors.New("no event, and no part of one")
 )
@@ -133,7 +135,8 @@ func (r *Reader) Line() int { return r.lines.n }
 // remarks of the logger, and replies to a controller's commands.
 func (r *Reader) Notes() int { return r.notes }
 
-// Restored returns how many events were given an end that the log had lost.
+// Restored returns how many events were given the one line that the log had
+// lost of their end.
 func (r *Reader) Restored() int { return r.restored }
 
 // entry makes an Entry of the reply that is whole. It checks what the line

@@ -119,9 +119,10 @@ func TestFormats(t *testing.T) {
 // What does not parse is told with its line, and costs nothing but itself.
 func TestBadLines(t *testing.T) {
 	const (
-		stamp = "2026-01-01 00:00:00 1767225600.00 "
-		ot    = "2026-01-01 00:00:00 1767225600.000000 [default] [_oniontracelogger_logControlLine] Logger: "
-		json  = `{"t":"2026-01-01T00:00:00Z","raw":`
+		stamp   = "2026-01-01 00:00:00 1767225600.00 "
+		ot      = "2026-01-01 00:00:00 1767225600.000000 [default] [_oniontracelogger_logControlLine] Logger: "
+		otStart = "2026-01-01 00:00:00 1767225600.000000 [message] [main] Starting OnionTrace v1.0.0 on host lab process id 7\n"
+		json    = `{"t":"2026-01-01T00:00:00Z","raw":`
 	)
 	long := strings.Repeat("x", maxLine)
 	for _, tc := range []struct {
@@ -147,12 +148,31 @@ func TestBadLines(t *testing.T) {
 		{"torctl: cut short behind the block", Torctl, stamp + "650+NS\nr a\n.\n", "NS"},
 		{"torctl: cut short among lines", Torctl, stamp + "650-CONF_CHANGED\n650-A=1\n", "1!"},
 		{"torctl: dot lost at the end", Torctl, stamp + "650+NS\nr a\n650 OK\n", "NS"},
-		{"torctl: lines' end lost", Torctl, stamp + "650-CONF_CHANGED\n650-A=1\n" + stamp + "650 BW 1 1\n", "CONF_CHANGED BW"},
+		{"torctl: dot lost", Torctl, stamp + "650+NS\nr a\n650 OK\n" + stamp + "650 BW 1 1\n", "NS BW"},
+		{"torctl: OK lost", Torctl, stamp + "650+NS\nr a\n.\n" + stamp + "650 BW 1 1\n", "NS BW"},
+		{"torctl: died among lines", Torctl, stamp + "650-CONF_CHANGED\n650-A=1\n" + stamp + "650 BW 1 1\n", "1! BW"},
+		{"torctl: died in a block", Torctl, stamp + "650+NS\nr a\n" + stamp + "650 BW 1 1\n", "1! BW"},
+		{"torctl: died in a block, and started", Torctl, stamp + "650+NS\nr a\n" + stamp + "started tor-ctl-logger on 9051\n" + stamp + "650 BW 1 1\n", "1! BW"},
+		{"torctl: died in a line of a block", Torctl, stamp + "650+NS\nr aaa" + stamp + "650 BW 1 1\n", "1! BW"},
+		{"torctl: died in a line", Torctl, stamp + "650 BW 1 1" + stamp + "650 BW 2 2\n", "1! BW"},
+		{"torctl: died in a line, and started", Torctl, stamp + "650 BW 1 1" + stamp + "started tor-ctl-logger on 9051\n" + stamp + "650 BW 2 2\n", "1! BW"},
+		{"torctl: died in a line, and OnionPerf started", Torctl, stamp + "650 BW 1 1" + stamp + "Starting torctl program on host x\n" + stamp + "650 BW 2 2\n", "1! BW"},
+		{"torctl: died in a time", Torctl, stamp + "650 BW 1 1\n" + stamp[:25] + stamp + "650 BW 2 2\n", "BW 2! BW"},
+		{"torctl: died in a remark", Torctl, stamp + "heart" + stamp + "650 BW 2 2\n", "BW"},
+		{"torctl: died three times in a line", Torctl, stamp + "650 N" + stamp + "650+N" + stamp + "650 B" + stamp + "650 BW 2 2\n", "1! 1! 1! BW"},
+		{"torctl: a time in a log line", Torctl, stamp + "650 NOTICE it was 2026-01-01 00:00:00 1767225600 by then\n", "NOTICE"},
+		{"torctl: a time in a status line", Torctl, stamp + "650+NS\nr exit 2026-01-01 00:00:00 192.0.2.7 9001 0\n.\n650 OK\n", "NS"},
 		{"torctl: 650 OK inside the block", Torctl, stamp + "650+NS\r\n650 OK\r\nr a\r\n.\r\n650 OK\r\n", "NS"},
 		{"torctl: words behind an event", Torctl, stamp + "650 BW 1 1\nmore\n" + stamp + "650 BW 2 2\n", "BW 2! BW"},
 		{"torctl: no name", Torctl, stamp + "650\n" + stamp + "650 BW 2 2\n", "BW"},
 		{"oniontrace: bare line", OnionTrace, ot + "650 BW 1 1\nbare\n" + ot + "650 BW 2 2\n", "BW 2! BW"},
 		{"oniontrace: other brackets", OnionTrace, "2026-01-01 00:00:00 1767225600.00 [x] y\n", "1!"},
+		{"oniontrace: died in a block", OnionTrace, ot + "650+NS\n" + ot + "r a\n" + otStart + ot + "650 BW 1 1\n" + ot + "650 BW 2 2\n", "1! BW BW"},
+		{"oniontrace: died among lines", OnionTrace, ot + "650-CONF_CHANGED\n" + otStart + ot + "650 BW 1 1\n", "1! BW"},
+		{"oniontrace: died in a line of a block", OnionTrace, ot + "650+NS\n" + ot + "r aaa" + otStart + ot + "650 BW 1 1\n", "1! BW"},
+		{"oniontrace: died in a line", OnionTrace, ot + "650 BW 1 " + otStart + ot + "650 BW 1 1\n", "1! BW"},
+		{"oniontrace: died in a remark", OnionTrace, otStart[:60] + otStart + ot + "650 BW 1 1\n", "BW"},
+		{"oniontrace: a remark inside an event", OnionTrace, ot + "650+NS\n" + strings.Replace(otStart, "[main] Starting", "[x] Restarting", 1) + ot + ".\n" + ot + "650 OK\n", "NS"},
 		{"oniontrace: cut short", OnionTrace, ot + "650+NS\n" + ot + "r a\n", "1!"},
 		{"wire: commands of the controller", Wire, "SETEVENTS BW\r\n250 OK\r\n650 BW 1 1\r\n", "1! BW"},
 		{"wire: cut short", Wire, "650 BW 1 1\r\n650 BW 1", "BW 2!"},

@@ -9,7 +9,8 @@ const controlLine = "[_oniontracelogger_logControlLine] "
 // line of the log, with a time, a level in brackets, the function in brackets,
 // the logger's name, a colon and a blank before it; what other functions say is
 // a remark. An event arrived when its first line did. oniontrace loses empty
-// lines, so that a data block may lack some.
+// lines, so that a data block may lack some. Where it says that it starts, what
+// it logged before has ended.
 func (r *Reader) nextOnionTrace() (Entry, error) {
 	for {
 		line, err := r.lines.next()
@@ -20,7 +21,16 @@ func (r *Reader) nextOnionTrace() (Entry, error) {
 			continue
 		}
 		at, text, said := cutOnionTrace(line)
+		if next := secondTime(line, beginsOnionTrace); next > 0 {
+			if err := r.torn(next, said && text == nil); err != nil {
+				return Entry{}, err
+			}
+			continue
+		}
 		switch {
+		case said && r.reply.open() && isStart(line):
+			r.lines.unread(0)
+			return r.restore(errUnended)
 		case said && text == nil:
 			r.notes++
 		case said:

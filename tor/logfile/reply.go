@@ -100,18 +100,16 @@ func (p *reply) fail(err error) {
 	p.buf = p.buf[:0]
 }
 
-// restore gives the reply the end that the log has lost: the "." behind a data
-// block, the last line, or both. It reports whether it could be done: at the
-// end of the log, what has no end is cut short.
-func (p *reply) restore(atEnd bool) bool {
+// restore gives the reply the end that the log has lost: the "." before, or
+// the "650 OK" behind it. It reports whether it could be done: what lacks both
+// may lack more.
+func (p *reply) restore() bool {
 	const dot, ok = ".\r\n", "650 OK\r\n"
 	switch {
 	case p.err != nil:
 	case p.state == block && p.lone:
 		p.buf = append(p.buf[:len(p.buf)-len(ok)], dot+ok...)
-	case p.state == block && !atEnd:
-		p.buf = append(p.buf, dot+ok...)
-	case p.state == within && (!atEnd || bytes.HasSuffix(p.buf, []byte("\r\n"+dot))):
+	case p.state == within && bytes.HasSuffix(p.buf, []byte("\r\n"+dot)):
 		p.buf = append(p.buf, ok...)
 	default:
 		return false

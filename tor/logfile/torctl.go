@@ -16,9 +16,10 @@ type stamp struct{ at time.Time }
 // event follow bare, ended by CRLF or LF. What else has a time is the logger's
 // own remark.
 //
-// Because a line with a time can only be the beginning of something new, an
-// event whose end the logger has lost still has its lines: it is given its end
-// again.
+// A line with a time can only be the beginning of something new. Where an
+// event lacks nothing then but the "." or the last line, which some loggers
+// lose, it is given them again; else the logger died within it, or within a
+// line of it, and it is passed over.
 func (r *Reader) nextTorctl() (Entry, error) {
 	p := &r.reply
 	for {
@@ -30,10 +31,17 @@ func (r *Reader) nextTorctl() (Entry, error) {
 			continue
 		}
 		at, rest, timed := cutStamp(line)
+		if timed && p.open() {
+			r.lines.unread(0)
+			return r.restore(errUnended)
+		}
+		if next := secondTime(line, beginsTorctl); next > 0 {
+			if err := r.torn(next, timed && !isEvent(rest)); err != nil {
+				return Entry{}, err
+			}
+			continue
+		}
 		switch {
-		case timed && p.open():
-			r.lines.unread()
-			return r.restore(false)
 		case timed && isEvent(rest):
 			p.begin(rest, r.lines.n, at)
 		case timed:
@@ -54,15 +62,16 @@ func (r *Reader) nextTorctl() (Entry, error) {
 
 func (r *Reader) endTorctl(err error) (Entry, error) {
 	if err == io.EOF && r.reply.open() {
-		return r.restore(true)
+		return r.restore(errCut)
 	}
 	return r.end(err)
 }
 
-// restore ends an event that the log did not end.
-func (r *Reader) restore(atEnd bool) (Entry, error) {
-	if !r.reply.restore(atEnd) {
-		r.reply.fail(errCut)
+// restore ends an event that the log did not end; lost is why, if more is
+// missing than its end.
+func (r *Reader) restore(lost error) (Entry, error) {
+	if !r.reply.restore() {
+		r.reply.fail(lost)
 	}
 	e, err := r.entry()
 	if err == nil {
@@ -123,8 +132,8 @@ var ErrTime = errors.New("logfile: the time is out of bounds")
 // is. A Reader gives both back, the time to the microsecond. The tools that
 // read such logs take the six digits behind the point as they take two.
 //
-// A Reader takes a line inside the event that itself begins with such a time
-// for the next event; tor sends none.
+// A Reader takes such a time inside the event, at the beginning of a line or
+// with an event behind it, for that of the next one; tor sends none.
 func AppendTorctl(b []byte, at time.Time, wire []byte) ([]byte, error) {
 	at, err := microseconds(at)
 	if err != nil {

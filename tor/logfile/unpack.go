@@ -8,7 +8,6 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
-	"github.com/ulikunitz/xz/lzma"
 )
 
 const (
@@ -57,7 +56,7 @@ func Unpack(r io.Reader) (*Unpacked, error) {
 
 // layer returns what is inside the outermost compression; nil if there is none.
 func (u *Unpacked) layer() (inside io.Reader, name string, err error) {
-	head, err := u.Peek(xzHead)
+	head, err := u.Peek(len("\xfd7zXZ\x00"))
 	if err != nil && err != io.EOF {
 		return nil, "it", err
 	}
@@ -66,10 +65,7 @@ func (u *Unpacked) layer() (inside io.Reader, name string, err error) {
 		inside, err = gzip.NewReader(u.Reader)
 		return inside, "gzip", err
 	case begins(head, "\xfd7zXZ\x00"):
-		if n := xzDictionary(head); n > maxWindow {
-			return nil, "xz", fmt.Errorf("it needs %d MiB of memory, at most %d are given", n>>20, maxWindow>>20)
-		}
-		inside, err = xz.NewReader(u.Reader)
+		inside, err = xz.NewReader(newXZGuard(u.Reader))
 		return inside, "xz", err
 	case begins(head, "\x28\xb5\x2f\xfd"), len(head) >= 4 && head[0]&0xf0 == 0x50 && begins(head[1:], "\x2a\x4d\x18"):
 		d, err := zstd.NewReader(u.Reader, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
@@ -84,32 +80,4 @@ func (u *Unpacked) layer() (inside io.Reader, name string, err error) {
 
 func begins(b []byte, magic string) bool {
 	return len(b) >= len(magic) && string(b[:len(magic)]) == magic
-}
-
-// xzHead is how much of an xz file its dictionary's size needs at most: the
-// stream's header, and of the block's header the sizes and one filter.
-const xzHead = 12 + 2 + 9 + 9 + 3
-
-// xzDictionary returns the size of the dictionary that the first block of an
-// xz file asks for; 0 where it cannot be told. The library makes it as large as
-// the file says.
-func xzDictionary(head []byte) int64 {
-	if len(head) < 14 {
-		return 0
-	}
-	flags, b := head[13], head[14:]
-	for _, present := range []bool{flags&0x40 != 0, flags&0x80 != 0} {
-		for more := present; more && len(b) > 0; b = b[1:] {
-			more = b[0]&0x80 != 0
-		}
-	}
-	const lzma2 = 0x21
-	if len(b) < 3 || b[0] != lzma2 || b[1] != 1 {
-		return 0
-	}
-	n, err := lzma.DecodeDictCap(b[2])
-	if err != nil {
-		return 0
-	}
-	return n
 }

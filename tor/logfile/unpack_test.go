@@ -1,10 +1,14 @@
 package logfile
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -54,6 +58,7 @@ func TestUnpack(t *testing.T) {
 		packed := map[string][]byte{"as it is": plain}
 		for how := range packers {
 			packed[how] = pack(t, plain, how)
+			packed["xz in blocks"] = xzBlocks(t, plain)
 			packed[how+" in two pieces"] = append(pack(t, plain[:100], how), pack(t, plain[100:], how)...)
 		}
 		packed["xz in gzip in zstd"] = pack(t, pack(t, pack(t, plain, "xz"), "gzip"), "zstd")
@@ -66,6 +71,59 @@ func TestUnpack(t *testing.T) {
 	}
 }
 
+// xzBlocks packs b into one xz stream of several blocks.
+func xzBlocks(t testing.TB, b []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w, err := xz.WriterConfig{BlockSize: 300}.NewWriter(&out)
+	if err == nil {
+		_, err = w.Write(b)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// widen makes the xz block whose header is at b[at] one that wants a dictionary
+// of 4 GiB.
+func widen(b []byte, at int) {
+	header := b[at : at+(int(b[at])+1)*4]
+	header[4] = 40
+	n := len(header) - 4
+	binary.LittleEndian.PutUint32(header[n:], crc32.ChecksumIEEE(header[:n]))
+}
+
+// What the guard hands on is the file as it is, whatever its blocks are like,
+// and wherever it ends.
+func TestXZGuard(t *testing.T) {
+	noise := make([]byte, 100_000)
+	rand.NewChaCha8([32]byte{1}).Read(noise)
+	text := bytes.Repeat(fixture(t, "events.jsonl"), 50)
+	padded := append(append(pack(t, text, "xz"), 0, 0, 0, 0, 0, 0, 0, 0), xzBlocks(t, text[:2000])...)
+	for name, b := range map[string][]byte{
+		"text": pack(t, text, "xz"), "noise": pack(t, noise, "xz"), "nothing": pack(t, nil, "xz"),
+		"blocks": xzBlocks(t, text[:10_000]), "streams with padding": padded, "no xz": text[:100],
+	} {
+		for _, n := range []int{0, 1, 5, 13, 20, len(b) / 2, len(b) - 30, len(b) - 13, len(b) - 1, len(b)} {
+			n = min(max(n, 0), len(b))
+			got, err := io.ReadAll(newXZGuard(bufio.NewReaderSize(bytes.NewReader(b[:n]), 4096)))
+			if name == "no xz" && errors.Is(err, errXZ) {
+				continue
+			}
+			if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) || !bytes.HasPrefix(b[:n], got) || err == nil && len(got) != n {
+				t.Errorf("%s: of %d bytes %d were handed on, %v", name, n, len(got), err)
+			}
+			if whole := n == len(b); whole && err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
 func TestUnpackRefuses(t *testing.T) {
 	plain := fixture(t, "events.jsonl")
 	five := plain
@@ -73,17 +131,22 @@ func TestUnpackRefuses(t *testing.T) {
 		five = pack(t, five, "gzip")
 	}
 	wide := pack(t, plain, "xz")
-	wide[16] = 40 // the dictionary's size: 4 GiB
+	widen(wide, 12)
+	second := append(pack(t, plain, "xz"), wide...)
+	block := xzBlocks(t, plain)
+	widen(block, 12+bytes.Index(block[13:], block[12:20])+1)
 	for _, tc := range []struct {
 		name, want string
 		in         []byte
 	}{
 		{"packed five times", "more than", five},
-		{"a dictionary of 4 GiB", "128", wide},
+		{"a dictionary of 4 GiB", "128 are given", wide},
+		{"a dictionary of 4 GiB in the second stream", "128 are given", second},
+		{"a dictionary of 4 GiB in the second block", "128 are given", block},
 		{"a magic and nothing behind", "xz", []byte("\xfd7zXZ\x00")},
 		{"half a gzip header", "gzip", []byte("\x1f\x8b\x08")},
 	} {
-		if _, err := Unpack(bytes.NewReader(tc.in)); err == nil || !strings.Contains(err.Error(), tc.want) {
+		if _, err := unpack(tc.in); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v", tc.name, err)
 		}
 	}
