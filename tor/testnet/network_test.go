@@ -205,7 +205,12 @@ func TestPause(t *testing.T) {
 func TestLive(t *testing.T) {
 	n := startNetwork(t, Options{Live: true})
 	ctx := testContext(t)
-	if _, err := n.Client(0).Fetch(ctx, n.URL("www.example", "/"), ""); err != nil {
+	// Relays that have only just read of each other refuse circuits for a moment.
+	err := n.Client(0).await(ctx, "fetch a page", func() error {
+		_, err := n.Client(0).Fetch(ctx, n.URL("www.example", "/"), "")
+		return err
+	})
+	if err != nil {
 		t.Error(err)
 	}
 	if reply, err := n.Authority().Command(ctx, "GETINFO ns/all"); err != nil || strings.Count(reply, "r exit") != 3 {
