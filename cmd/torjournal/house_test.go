@@ -58,7 +58,7 @@ var edges = map[string]map[string]string{
 	"control": {
 		"journal":      "every connection is a cursor",
 		"tor/event":    "type names of SETEVENTS, our own events",
-		"query/filter": "time words of REPLAY",
+		"query/filter": "time words of REPLAY, expressions of SETFILTER",
 	},
 	"cmd/torjournal/internal/daemon": {
 		"control":         "serves the control port",
@@ -72,7 +72,7 @@ var edges = map[string]map[string]string{
 		"control":                        "listener options",
 		"journal":                        "reads records",
 		"query":                          "answers",
-		"query/filter":                   "time words, type selections",
+		"query/filter":                   "time words, type selections, expressions",
 		"replay":                         "paces records",
 		"tor/controlport":                "addresses and credentials",
 		"tor/event":                      "short and JSON forms of events",
@@ -93,6 +93,7 @@ var owners = map[string][]string{
 	"github.com/urfave/cli/v2":       {"cmd/torjournal"},
 	"github.com/lmittmann/tint":      {"cmd/torjournal"},
 	"github.com/schollz/progressbar": {"cmd/torjournal"},
+	"github.com/expr-lang/expr":      {"query/filter"},
 	"golang.org/x/sys":               {"journal", "control", "tor/testnet", "cmd/torjournal", "cmd/torjournal/internal/daemon"},
 	"golang.org/x/term":              {"cmd/torjournal"},
 }
