@@ -23,15 +23,16 @@ var recordForms = []string{"short", "wire", "json", "torctl"}
 
 // recordPrinter writes records in one form.
 type recordPrinter struct {
-	w    *bufio.Writer
-	form string
-	loc  *time.Location
+	w      *bufio.Writer
+	form   string
+	loc    *time.Location
+	colour bool // of the form for people
 }
 
 func newRecordPrinter(w io.Writer, form string, loc *time.Location) (*recordPrinter, error) {
 	for _, f := range recordForms {
 		if f == form {
-			return &recordPrinter{w: bufio.NewWriterSize(w, 64<<10), form: form, loc: loc}, nil
+			return &recordPrinter{w: bufio.NewWriterSize(w, 64<<10), form: form, loc: loc, colour: coloured(w)}, nil
 		}
 	}
 	return nil, usagef("-o %q: there are the forms %s", form, strings.Join(recordForms, ", "))
@@ -85,17 +86,25 @@ func (p *recordPrinter) json(r journal.Record) error {
 // the event's first line, and how many lines follow it in the wire form.
 func (p *recordPrinter) short(r journal.Record) error {
 	first, rest, _ := bytes.Cut(r.Wire, []byte("\r\n"))
-	line := r.Time.In(p.loc).AppendFormat(p.w.AvailableBuffer(), "Jan 02 15:04:05.000000 ")
+	line := p.w.AvailableBuffer()
+	if p.colour {
+		line = append(line, faint...)
+	}
+	line = r.Time.In(p.loc).AppendFormat(line, "Jan 02 15:04:05.000000 ")
+	if p.colour {
+		line = append(append(line, plain...), colourOf(&r)...)
+	}
 	if len(first) > 4 {
 		line = appendPrintable(line, first[4:])
 	}
-	if _, err := p.w.Write(line); err != nil {
-		return err
-	}
 	if n := bytes.Count(rest, []byte("\n")); n > 0 {
-		fmt.Fprintf(p.w, " [+%d lines]", n)
+		line = fmt.Appendf(line, " [+%d lines]", n)
 	}
-	return p.w.WriteByte('\n')
+	if p.colour {
+		line = append(line, plain...)
+	}
+	_, err := p.w.Write(append(line, '\n'))
+	return err
 }
 
 // appendPrintable is printable for bytes.

@@ -35,6 +35,19 @@ func readmeCommands(t *testing.T) (cmds []string) {
 	return cmds
 }
 
+// shellWords splits a line at blanks outside of single quotes.
+func shellWords(line string) (words []string) {
+	for i, part := range strings.Split(line, "'") {
+		switch {
+		case i%2 == 1:
+			words = append(words, part)
+		default:
+			words = append(words, strings.Fields(part)...)
+		}
+	}
+	return words
+}
+
 // Every command of the README does what it says beside it: the recorder with
 // the README's own flags, on a real tor, and every reader beside it.
 func TestReadmeCommands(t *testing.T) {
@@ -61,7 +74,7 @@ func TestReadmeCommands(t *testing.T) {
 		subscribe(t, tor.ControlAddr, ownCookie, "SIGNAL").must(t, "SIGNAL DUMP")
 	}
 	for _, line := range cmds {
-		args := strings.Fields(line)
+		args := shellWords(line)
 		if args[1] == "run" {
 			continue
 		}
@@ -70,7 +83,7 @@ func TestReadmeCommands(t *testing.T) {
 			running.stop()
 		}
 		line = strings.Replace(line, "journal.db saved.db", journal+" "+journal+".saved", 1)
-		args = strings.Fields(line)
+		args = shellWords(line)
 		if out, _ := torjournal(t, 0, args[1:]...); out == "" && args[1] != "query" && !strings.Contains(line, "-e") {
 			t.Errorf("README: %s: prints nothing", line)
 		}

@@ -8,7 +8,6 @@ import (
 
 	"torjournal/cmd/torjournal/internal/daemon"
 	"torjournal/journal"
-	"torjournal/query/filter"
 	"torjournal/replay"
 )
 
@@ -16,9 +15,8 @@ func (p program) replayCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "replay",
 		Usage:     "tell again what happened",
-		UsageText: "torjournal replay [--since 1h] [--until TIME] [-e CIRC,BW] [-n N] [-f] [-o short|wire|json|torctl]\n\n   torjournal replay --since 1h -e CIRC,STREAM",
-		Flags: append(rangeFlags(),
-			&cli.StringFlag{Name: "events", Aliases: []string{"e"}, Usage: "only these `TYPES`, for example CIRC,BW"},
+		UsageText: "torjournal replay [--since 1h] [--until TIME] [-e CIRC,BW] [--where EXPRESSION] [-n N] [-f] [-o short|wire|json|torctl]\n\n   torjournal replay --since 1h -e CIRC --where 'Status == \"FAILED\"'",
+		Flags: append(append(rangeFlags(), pickFlags()...),
 			&cli.IntFlag{Name: "lines", Aliases: []string{"n"}, Usage: "only the last `N` records; lifts the default of one hour"},
 			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on with what happens now"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "short", Usage: "`FORM` of a record: short, wire (the journaled bytes), json, torctl (as OnionPerf logs)"},
@@ -35,9 +33,12 @@ func (p program) replay(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	types, err := filter.Types(c.String("events"))
+	if done, err := p.whereHelp(c); done {
+		return err
+	}
+	events, err := p.newPick(c)
 	if err != nil {
-		return usagef("-e: %w", err)
+		return err
 	}
 	if c.IsSet("lines") && c.Int("lines") < 1 {
 		return usagef("-n %d: a number from 1 up is wanted", c.Int("lines"))
@@ -46,12 +47,15 @@ func (p program) replay(c *cli.Context) error {
 		return err
 	}
 	return p.withReader(c, func(ctx context.Context, rd *daemon.Reader) error {
-		r, err := p.selection(c, rd, c.IsSet("lines"))
+		r, err := p.selection(c, rd, c.IsSet("lines") || events.bounded())
 		if err != nil {
 			return err
 		}
-		r.Types = types
-		opt := replay.Options{Range: r, Last: c.Int("lines"), Follow: c.Bool("follow")}
+		if r, err = events.narrow(r); err != nil {
+			return err
+		}
+		defer events.done()
+		opt := replay.Options{Range: r, Keep: events.keep, Last: c.Int("lines"), Follow: c.Bool("follow")}
 		err = replay.Play(ctx, flushingReader{rd, out.w.Flush}, opt, out.print, p.printGap)
 		if ferr := out.w.Flush(); err == nil {
 			err = ferr
