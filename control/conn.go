@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"torjournal/query/filter"
 	"torjournal/tor/event"
 )
 
@@ -43,8 +44,9 @@ type conn struct {
 
 	history atomic.Bool // the connection has the history privilege
 
-	mu    sync.Mutex
-	types event.Set // guarded by mu: subscribed to
+	mu     sync.Mutex
+	types  event.Set     // guarded by mu: subscribed to
+	filter *filter.Where // guarded by mu, changed by serve alone; nil: none
 }
 
 // newConn has no id yet: admit gives it one.
@@ -143,6 +145,8 @@ func (c *conn) execute(cmd command) error {
 		return c.useFeature(cmd)
 	case "REPLAY":
 		return c.replay(cmd)
+	case "SETFILTER":
+		return c.setFilter(cmd)
 	}
 	return c.forward(cmd)
 }
@@ -188,6 +192,7 @@ func (c *conn) linger() {
 func (c *conn) leave() {
 	c.in.release()
 	_ = c.charge(0)
+	c.srv.chargeFilter(c.filter, nil)
 	if c.up != nil {
 		c.up.Close()
 	}
@@ -202,11 +207,14 @@ func (c *conn) leave() {
 
 func (c *conn) info() ConnectionInfo {
 	c.mu.Lock()
-	types := c.types
+	types, expression := c.types, ""
+	if c.filter != nil {
+		expression = c.filter.Source()
+	}
 	c.mu.Unlock()
 	return ConnectionInfo{
 		ID: c.id, Peer: peerName(c.sock), Listener: c.door.ln.Addr().String(), Since: c.since,
-		Authenticated: c.out.authenticated.Load(), History: c.history.Load(), Types: types,
+		Authenticated: c.out.authenticated.Load(), History: c.history.Load(), Types: types, Filter: expression,
 		Replaying: c.out.replaying.Load(), Behind: c.out.late.Load(), Position: c.out.position.Load(),
 	}
 }

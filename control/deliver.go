@@ -21,7 +21,7 @@ func (o *outlet) step(ctx context.Context, by time.Time) (done bool, err error) 
 		if err := o.fetch(ctx); err != nil {
 			return true, err
 		}
-		if o.idle {
+		if o.idle || o.siftedUpTo(by) {
 			return true, o.w.flush()
 		}
 	}
@@ -42,6 +42,9 @@ func (o *outlet) letGo() {
 	if o.cursor != nil {
 		o.cursor.Forget()
 	}
+	if o.sieve != nil {
+		o.sieve.letGo()
+	}
 }
 
 // fetch takes the next chunk from the cursor or the replay, once there is room
@@ -54,7 +57,7 @@ func (o *outlet) fetch(ctx context.Context) error {
 	if err := o.w.await(o.empty); err != nil {
 		return err
 	}
-	chunk, err := from.Next(ctx)
+	chunk, kept, err := o.draw(ctx, from)
 	if err != nil {
 		if ctx.Err() == nil {
 			o.conn.srv.log.Warn("a control connection ends because the journal cannot be read on; torjournal verify says more",
@@ -62,7 +65,7 @@ func (o *outlet) fetch(ctx context.Context) error {
 		}
 		return err
 	}
-	o.held, o.behind = chunk.Records, chunk.Behind
+	o.held, o.behind = kept, chunk.Behind
 	o.late.Store(chunk.Behind)
 	o.position.Store(o.cursor.Position())
 	o.idle = len(chunk.Records) == 0 && chunk.Gap == nil && chunk.Lost == nil
@@ -120,14 +123,11 @@ func (o *outlet) subscribe(types event.Set) {
 		o.position.Store(0)
 		return
 	case o.cursor == nil:
-		o.cursor = o.conn.srv.records.NewCursor(0, types)
+		o.cursor = o.conn.srv.records.NewCursor(0, o.selected())
 	default:
-		o.cursor.SetTypes(types)
 		o.held = slices.DeleteFunc(slices.Clone(o.held), func(r journal.Record) bool { return !types.Has(r.Type) })
 	}
-	if o.past != nil && o.past.span != nil {
-		o.past.span.types = types
-	}
+	o.reselect()
 	o.idle = false
 	o.position.Store(o.cursor.Position())
 }

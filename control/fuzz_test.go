@@ -134,6 +134,7 @@ func FuzzConnection(f *testing.F) {
 		}
 		f.Add([]byte(sent.String()))
 	}
+	f.Add([]byte("AUTHENTICATE\r\nSETEVENTS BW CIRC\r\nSETFILTER \"Read > 1 || Status == \\\"FAILED\\\"\"\r\nREPLAY\r\nSETFILTER \"\r\nSETFILTER\r\nQUIT\r\n"))
 	f.Add([]byte("AUTHENTICATE\r\nSETEVENTS BW JOURNAL\r\nREPLAY SPEED=1e-300\r\nREPLAY\r\nDIE\r\nGETINFO journal/status version\r\nQUIT\r\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		r := newRig(t, Access{NoAuth: true, History: true})

@@ -47,6 +47,19 @@ const (
 	// single-line answers (config-text is multi-line) stay under 64 KiB.
 	maxReplyLine = 1 << 20
 
+	// maxFilters bounds what the filters of all connections hold together, in
+	// bytes. One of a line has 3 to 10 KiB; one that is as long as may be can
+	// have 500 KiB, and 2048 of those would be 1 GiB.
+	maxFilters = 16 << 20
+
+	// siftRecords is how many records that pass a filtered connection takes
+	// in one turn: 64 × 80 bytes = 5 KiB a connection.
+	siftRecords = 64
+
+	// siftCheck is after how many bytes of records it looks whether its turn
+	// is over.
+	siftCheck = 4 << 10
+
 	// maxKeys bounds the keys of a GETINFO that has one of ours. Each of
 	// ours may cost a look into the file.
 	maxKeys = 256
@@ -68,6 +81,11 @@ const (
 	// that arrived before it. A disk that is slower than this must not take
 	// tor's control away: the reply goes, the events follow.
 	replyPatience = 5 * time.Second
+
+	// siftTime is how long a filtered connection may keep a matcher from
+	// others before what is left of a chunk goes back: some ten thousand
+	// records for an ordinary filter. One record takes at most 50 ms more.
+	siftTime = 10 * time.Millisecond
 
 	// farewell is how long a closing connection waits for the command that
 	// is being answered, and for its peer to read the last reply.

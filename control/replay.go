@@ -236,6 +236,7 @@ func (o *outlet) rewind(p *replay, from uint64) {
 		o.cursor.Seek(from)
 		o.position.Store(from)
 	}
+	o.reselect()
 }
 
 // planReplay finds where a replay begins and how it ends.

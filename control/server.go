@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"torjournal/journal"
+	"torjournal/query/filter"
 	"torjournal/tor/event"
 )
 
@@ -48,7 +50,11 @@ type Server struct {
 
 	stop     chan struct{} // closed by Shutdown: connections take their leave
 	incoming atomic.Int64  // bytes of unfinished commands, see maxIncoming
+	filters  atomic.Int64  // bytes of connections' filters, see maxFilters
 	serving  sync.WaitGroup
+
+	compiling chan struct{}        // holds a token while a filter is compiled
+	matchers  chan *filter.Matcher // those that nobody uses; nil: not made yet
 
 	mu      sync.Mutex        // guards what follows
 	conns   map[uint64]*conn  // by id
@@ -103,6 +109,8 @@ func NewServer(opt Options) *Server {
 		stop:       make(chan struct{}),
 		conns:      make(map[uint64]*conn),
 		cookies:    make(map[string][]byte),
+		compiling:  make(chan struct{}, 1),
+		matchers:   idleMatchers(max(1, runtime.GOMAXPROCS(0)-1)),
 	}
 	if s.backend == nil {
 		s.backend = nobody{}
@@ -160,6 +168,7 @@ type ConnectionInfo struct {
 	Authenticated bool
 	History       bool      // it has the history privilege
 	Types         event.Set // what it subscribed to
+	Filter        string    // the expression of SETFILTER, "" if there is none
 	Replaying     bool      // a REPLAY has not caught up yet
 	Behind        bool      // it reads from the file
 	Position      uint64    // the next record its cursor will look at; 0: it has none

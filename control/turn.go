@@ -66,6 +66,7 @@ type outlet struct {
 	idle   bool             // the feed had nothing more; wait for Ready
 	behind bool             // the last chunk came from the file
 	past   *replay          // nil: live
+	sieve  *sieve           // nil: no filter
 	empty  func()           // letGo
 	ours   bool             // it used a command of ours: it hears of gaps, and outlives the source
 	meta   bool             // USEFEATURE JOURNAL_META

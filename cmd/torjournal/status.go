@@ -140,6 +140,9 @@ func connectionNotes(c daemon.ConnectionStatus) string {
 	if c.Types != "" {
 		notes = append(notes, c.Types)
 	}
+	if c.Filter != "" {
+		notes = append(notes, "where "+printable(c.Filter))
+	}
 	if len(notes) == 0 {
 		return ""
 	}

@@ -90,6 +90,7 @@ type ConnectionStatus struct {
 	Authenticated bool      `json:"authenticated"`
 	History       bool      `json:"history"`
 	Types         string    `json:"types,omitempty"`
+	Filter        string    `json:"filter,omitempty"`
 	Behind        bool      `json:"behind"`
 }
 
