@@ -13,9 +13,13 @@ import "bytes"
 // hosts every host name and every path of an onion service's descriptor too.
 func appendScrubbed(dst, text []byte, hosts bool) []byte {
 	copied := 0 // text[:copied] is in dst
+	users := bytes.IndexByte(text, '@') >= 0
 	for i := 0; i < len(text); {
 		from, to, found := i, i, false
-		if hosts && isHostByte(text[i]) && (i == copied || !isHostByte(text[i-1])) {
+		if hosts && users {
+			to, found = userInfo(text, i)
+		}
+		if hosts && !found && beginsName(text, i, copied) {
 			to, found = hostName(text, i)
 		}
 		if hosts && !found && text[i] == '/' {

@@ -2,7 +2,6 @@ package scrub
 
 import (
 	"bytes"
-	"strings"
 
 	"torjournal/tor/event"
 )
@@ -25,38 +24,44 @@ const (
 	credentialField              // user name or password
 	portField                    // of an address
 	secretField                  // anything that is replaced as a whole
+	strangeField                 // of which nothing is known: see strange
 )
 
 // layout says what the words of a type's first line are, behind its name.
 type layout struct {
-	words []field // those with a fixed place
-	more  field   // further words that are no keywords
+	words    []field // those with a fixed place
+	more     field   // further words that are no keywords
+	keywords field   // values of keywords that keywordField does not know
 }
 
 // layoutOf returns the layout of a type ([control-spec] 4.1). Of a type that
-// is not known every word is text.
+// is not known every word is strange, as are the keywords that a newer tor may
+// add to a type all of whose keywords are known.
 func layoutOf(t event.Type) layout {
 	switch t {
 	case event.CIRC, event.CIRC_MINOR:
-		return layout{circuitWords, pathField}
+		return layout{circuitWords, pathField, strangeField}
 	case event.STREAM:
-		return layout{streamWords, textField}
+		return layout{streamWords, strangeField, strangeField}
 	case event.ORCONN:
-		return layout{orConnWords, textField}
+		return layout{orConnWords, strangeField, strangeField}
 	case event.GUARD:
-		return layout{guardWords, textField}
+		return layout{guardWords, textField, textField}
 	case event.NEWDESC:
-		return layout{nil, relayField}
+		return layout{nil, relayField, textField}
 	case event.ADDRMAP:
-		return layout{addrMapWords, textField}
+		return layout{addrMapWords, strangeField, strangeField}
 	case event.HS_DESC:
-		return layout{hsDescWords, identifierField}
+		return layout{hsDescWords, identifierField, strangeField}
 	case event.HS_DESC_CONTENT:
-		return layout{hsDescContentWords, textField}
+		return layout{hsDescContentWords, strangeField, strangeField}
 	case event.TRANSPORT_LAUNCHED:
-		return layout{transportWords, textField}
+		return layout{transportWords, textField, textField}
 	case event.STATUS_GENERAL, event.STATUS_CLIENT, event.STATUS_SERVER:
-		return layout{statusWords, textField}
+		return layout{statusWords, textField, textField}
+	}
+	if !t.Known() {
+		return layout{nil, strangeField, strangeField}
 	}
 	return layout{}
 }
@@ -73,7 +78,8 @@ var (
 	statusWords        = []field{plainField, plainField}
 )
 
-// keywordField says what a keyword's value is, in whatever event.
+// keywordField says what a keyword's value is, in whatever event; textField if
+// the keyword is not known.
 func keywordField(key []byte) field {
 	switch string(key) {
 	case "BUILD_FLAGS", "PURPOSE", "TIME_CREATED", "HS_STATE", "CONFLUX_ID", "CONFLUX_RTT", "HS_POW", "OLD_PURPOSE", "OLD_HS_STATE",
@@ -118,11 +124,17 @@ func (k *keyed) fields(t event.Type, from, to int) {
 			f = lay.words[n]
 		case w.isKeyword():
 			f = keywordField(k.src[w.from : w.value-1])
+			if f == textField || f == plainField && !t.Known() {
+				f = lay.keywords
+			}
 		}
 		if fixed && f == plainField && bytes.ContainsAny(k.src[w.from:w.to], ".:") {
 			f = textField // tor writes no such word there, or a date
 		}
 		switch {
+		case f == strangeField:
+			k.text(w.from, w.value) // the keyword: it may be none
+			k.strange(w.value, w.to)
 		case f != textField:
 			k.field(f, w.value, w.to)
 		case !isConstant(k.src[w.from:w.to]):
@@ -199,6 +211,52 @@ func (k *keyed) field(f field, from, to int) {
 	default:
 		k.text(from, to)
 	}
+}
+
+// strange replaces in a word of which nothing is known but that tor wrote it:
+// what a text would be replaced in, and the whole where that leaves a word in
+// it that is not tor's. Its own are in capitals; relays keep their names.
+func (k *keyed) strange(from, to int) {
+	switch word := k.src[from:to]; {
+	case len(word) > 41 && word[0] == '$' && isFingerprint(word[1:41]):
+		k.path(from, to)
+		return
+	case len(word) < 40 && bytes.IndexFunc(word, isLower) < 0 && !bytes.ContainsAny(word, ".:"):
+		return
+	}
+	switch string(k.src[from:to]) {
+	case "yes", "no", "true", "false":
+		return
+	}
+	before := k.edit
+	k.cut(from, from)
+	at := len(k.dst)
+	k.text(from, to)
+	if k.leavesWord(at, to) {
+		k.edit = before
+		k.field(secretField, from, to)
+	}
+}
+
+func isLower(r rune) bool { return 'a' <= r && r <= 'z' || r >= 0x80 }
+
+// leavesWord reports whether there is a small letter that is no part of a hash
+// in dst[at:] and what has not been copied of src[:to].
+func (k *keyed) leavesWord(at, to int) bool {
+	out := append(bytes.Clone(k.dst[at:]), k.src[k.copied:to]...)
+	for i := 0; i < len(out); i++ {
+		switch end := i + hashDigits + 2; {
+		case end <= len(out) && isHash(out[i:end], out[i]):
+			i = end - 1
+		case bytes.HasPrefix(out[i:], []byte(suffix)):
+			i += len(suffix) - 1
+		case bytes.HasPrefix(out[i:], []byte(".onion")):
+			i += len(".onion") - 1
+		case isLower(rune(out[i])):
+			return true
+		}
+	}
+	return false
 }
 
 // whole replaces a value as it is. What a quoted one says counts, not how it
@@ -329,50 +387,6 @@ func (k *keyed) relay(from, to int, entry bool) {
 		k.dst = append(k.dst, rest[0])
 		if len(rest) > 1 {
 			k.dst = append(k.dst, nickname...)
-		}
-	}
-}
-
-// option replaces in a line of CONF_CHANGED, "<option>" or "<option>=<value>".
-func (k *keyed) option(from, to int) {
-	name, value, isSet := bytes.Cut(k.src[from:to], []byte("="))
-	if !isSet {
-		name, value = k.src[from:to], nil
-	}
-	at := to - len(value)
-	switch option := strings.ToLower(string(name)); {
-	case option == "usebridges":
-		k.bridged = string(value) == "1"
-	case len(value) == 0:
-		k.text(from, to)
-	case option == "bridge":
-		k.bridgeLine(at, to)
-	case isSecret(option), option == "nickname", option == "contactinfo":
-		k.whole(ofOther, at, to)
-	default:
-		k.text(at, to)
-	}
-}
-
-// bridgeLine replaces in the value of Bridge: "[transport] address:port
-// [fingerprint] [key=value …]".
-func (k *keyed) bridgeLine(from, to int) {
-	k.bridges.learnFrom(k.src[from:to])
-	for n, pos := 0, from; ; n++ {
-		w := nextWord(k.src, pos, to, false)
-		if w.from == w.to {
-			return
-		}
-		pos = w.to
-		switch word := k.src[w.from:w.to]; {
-		case w.isKeyword():
-			k.field(secretField, w.value, w.to)
-		case isFingerprint(word) || len(word) > 40 && word[0] == '$':
-			k.relay(w.from, w.to, true)
-		case bytes.ContainsAny(word, ".:"):
-			k.endpoint(w.from, w.to, false)
-		case n > 0:
-			k.field(secretField, w.from, w.to)
 		}
 	}
 }

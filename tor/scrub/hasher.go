@@ -134,7 +134,7 @@ func (h *Hasher) appendHost(dst, host []byte) (out []byte, isAddress bool) {
 		bits := addr.As16()
 		return append(h.appendHash(dst, ofAddress, bits[:]), suffix...), true
 	}
-	name := bytes.TrimRight(bytes.ToLower(host), ".")
+	name := bytes.TrimRight(bytes.ToLower(unescaped(host)), ".")
 	if label, ok := bytes.CutSuffix(name, []byte(".onion")); ok {
 		return append(h.appendOnion(dst, label), ".onion"...), false
 	}

@@ -1,6 +1,9 @@
 package scrub
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // idLen is the length of 32 bytes in Base64 without "=": the identity of a
 // relay, the blinded key that is a descriptor's identifier.
@@ -25,19 +28,30 @@ func (k *keyed) text(from, to int) {
 	if bridges {
 		k.bridges.learnFrom(src[from:])
 	}
+	users := bytes.IndexByte(src[from:], '@') >= 0
 	begin := from // of what has not been looked at
 	for i := from; i < to; {
 		c := src[i]
+		if users {
+			if at, found := userInfo(src, i); found {
+				i = k.user(i, at, to)
+				begin = i
+				continue
+			}
+		}
 		if c == '=' && bridges {
 			i = k.argument(i+1, to)
 			continue
 		}
-		if !isHostByte(c) && !isBase64(c) && c != ':' {
+		if !isNameByte(c) && !isBase64(c) && c != ':' && c != '\\' {
 			i++
 			continue
 		}
 		end := i
-		if i == begin || !isBase64(src[i-1]) {
+		if c == '/' || c == '\\' {
+			end = k.home(i, to)
+		}
+		if end == i && (i == begin || !isBase64(src[i-1])) {
 			end = k.name(i, to)
 		}
 		if end == i {
@@ -81,7 +95,7 @@ func (k *keyed) name(i, to int) int {
 // end. If there is none it returns where one may begin next, or i.
 func (k *keyed) place(i, begin, to int) int {
 	src := k.src[:to]
-	if isHostByte(src[i]) && (i == begin || !isHostByte(src[i-1])) {
+	if beginsName(src, i, begin) {
 		if end, found := hostName(src, i); found {
 			for src[i] == '.' { // of a stuffed line, or the end of a sentence
 				i++
@@ -98,6 +112,41 @@ func (k *keyed) place(i, begin, to int) int {
 		return end
 	}
 	k.literal(from, end)
+	return end
+}
+
+// homes are the folders whose subfolders bear the names of users.
+var homes = []string{"/home/", "/Users/", `\Users\`, `\\Users\\`}
+
+// home replaces the user's name in the path of a home folder that begins at
+// src[i], and returns its end, or i.
+func (k *keyed) home(i, to int) int {
+	for _, folder := range homes {
+		if at := i + len(folder); at < to && string(k.src[i:at]) == folder {
+			end := at
+			for end < to && strings.IndexByte(`/\"' ,:;)`, k.src[end]) < 0 {
+				end++
+			}
+			k.field(secretField, at, end)
+			return end
+		}
+	}
+	return i
+}
+
+// user replaces what stands before the "@" at src[at]; and behind it a host
+// that would not be seen as one elsewhere. It returns where to go on.
+func (k *keyed) user(from, at, to int) int {
+	k.whole(ofCredential, from, at)
+	src := k.src[:to]
+	if _, found := hostName(src, at+1); found || src[at+1] == '[' {
+		return at + 1
+	}
+	if _, _, found := addressAt(src, at+1, true); found {
+		return at + 1
+	}
+	end := port(src, nameEnd(src, at+1))
+	k.endpoint(at+1, end, false)
 	return end
 }
 

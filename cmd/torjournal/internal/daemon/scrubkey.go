@@ -37,7 +37,7 @@ func openHasher(path string, log *slog.Logger) (*scrub.Hasher, error) {
 	}
 	key, err := readKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = makeKey(path); err == nil {
+		if err = makeKey(path, os.Link); err == nil {
 			log.Info("a key for --scrub has been made; who deletes it makes the hashes unlinkable for ever", "file", path)
 		}
 		if err == nil || errors.Is(err, fs.ErrExist) { // another recorder was first
@@ -80,8 +80,9 @@ func notKey(path string) error {
 
 // makeKey writes a random key to a file that only its owner may read. The file
 // is whole as soon as it has its name; one that is there already is left, and
-// the error wraps fs.ErrExist.
-func makeKey(path string) (err error) {
+// the error wraps fs.ErrExist. On a file system that link finds no hard links on,
+// as those of memory cards often have none, it is whole a moment later.
+func makeKey(path string, link func(from, to string) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new*") // 0600
 	if err != nil {
 		return fmt.Errorf("make its key: %w", err)
@@ -93,20 +94,41 @@ func makeKey(path string) (err error) {
 	}()
 	key := make([]byte, scrub.KeySize)
 	_, _ = rand.Read(key) // never fails
-	_, err = fmt.Fprintf(f, "%x\n", key)
+	err = writeKey(f, key)
+	if err == nil {
+		if err = link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+			err = placeKey(path, key)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("make its key: %w", err)
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+// placeKey writes a key to a new file.
+func placeKey(path string, key []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := writeKey(f, key); err != nil {
+		_ = os.Remove(path) // half a key must not be left
+		return err
+	}
+	return nil
+}
+
+// writeKey writes a key to the disk and closes the file.
+func writeKey(f *os.File, key []byte) error {
+	_, err := fmt.Fprintf(f, "%x\n", key)
 	if err == nil {
 		err = f.Sync()
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
-	if err == nil {
-		err = os.Link(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("make its key: %w", err)
-	}
-	return syncFolder(filepath.Dir(path))
+	return err
 }
 
 // syncFolder makes what has happened to a folder's names last.

@@ -2,12 +2,14 @@ package daemon
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"torjournal/journal"
@@ -44,6 +46,31 @@ func TestScrubKeyIsMadeOnceAndItsOwnersAlone(t *testing.T) {
 	}
 	if h, err := openHasher("", nil); h != nil || err != nil {
 		t.Errorf("without --scrub: %v, %v", h, err)
+	}
+}
+
+// A file system without hard links takes a key too, and keeps one that is there.
+func TestScrubKeyWithoutHardLinks(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "key")
+	noLinks := func(from, to string) error {
+		return &os.LinkError{Op: "link", Old: from, New: to, Err: syscall.EPERM}
+	}
+	if err := makeKey(path, noLinks); err != nil {
+		t.Fatal(err)
+	}
+	key, err := readKey(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := makeKey(path, noLinks); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a second key: %v", err)
+	}
+	if again, err := readKey(path); err != nil || !bytes.Equal(again, key) {
+		t.Errorf("the key was changed: %v", err)
+	}
+	if names, err := os.ReadDir(dir); err != nil || len(names) != 1 {
+		t.Errorf("beside the key lies %v, %v", names, err)
 	}
 }
 
