@@ -31,7 +31,7 @@ func stripOption(dst, text []byte) []byte {
 	if !isSet {
 		return appendScrubbed(dst, text, false)
 	}
-	dst = append(append(dst, name...), '=')
+	dst = append(appendScrubbed(dst, name, false), '=') // the name: it may be none
 	if isSecret(strings.ToLower(string(name))) && len(value) > 0 {
 		return append(dst, marker...)
 	}
@@ -49,6 +49,9 @@ func (k *keyed) option(from, to int) {
 		name, value = k.src[from:to], nil
 	}
 	at := to - len(value)
+	if len(value) > 0 {
+		k.text(from, at)
+	}
 	switch option := strings.ToLower(string(name)); {
 	case option == "usebridges":
 		k.bridged = string(value) == "1"
