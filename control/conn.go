@@ -1,7 +1,6 @@
 package control
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -16,8 +15,8 @@ import (
 )
 
 // conn is one controller. Two goroutines serve it: serve reads commands and
-// answers them one after the other, outlet.run delivers events. turn.go says
-// how they share the socket.
+// answers them one after the other, outlet.run delivers events while there are
+// some. turn.go says how they share the socket.
 type conn struct {
 	// Immutable.
 	id     uint64
@@ -26,8 +25,8 @@ type conn struct {
 	access *access // door's
 	sock   net.Conn
 	since  time.Time
-	ctx    context.Context    // ends with the connection; then the socket is closed
-	cancel context.CancelFunc // ends it at once
+	ctx    context.Context    // ends with the connection
+	cancel context.CancelFunc // ends ctx alone, see end
 	out    *outlet
 
 	// working holds a token while a command is being answered. Who wants to
@@ -40,6 +39,7 @@ type conn struct {
 	login   login
 	up      Upstream        // nil until a command needs it
 	upLife  <-chan struct{} // Backend.Lost() as it was when up was opened
+	upWatch sync.WaitGroup  // who waits for the end of up
 	demands bool            // Demand has heard of this connection
 
 	history atomic.Bool // the connection has the history privilege
@@ -50,13 +50,13 @@ type conn struct {
 }
 
 // newConn has no id yet: admit gives it one.
-func newConn(life context.Context, d *door, sock net.Conn) *conn {
+func newConn(d *door, sock net.Conn) *conn {
 	c := &conn{
 		srv: d.srv, door: d, access: &d.access, sock: sock, since: d.srv.now(),
 		working: make(chan struct{}, 1),
 	}
-	c.ctx, c.cancel = context.WithCancel(life)
-	c.in = commandReader{src: bufio.NewReaderSize(sock, readBuffer), grow: c.charge}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.in.grow = c.charge
 	c.out = newOutlet(c)
 	return c
 }
@@ -69,27 +69,50 @@ var (
 	// errTorn ends a connection in the middle of a reply: there is no other
 	// way to say that the rest of it will not come.
 	errTorn = errors.New("control: the source ended in the middle of a reply")
+
+	// errRest ends nothing: there is no command to be read just now.
+	errRest = errors.New("control: no command")
 )
 
-// serve runs the connection until it ends, and clears up behind it.
-func (c *conn) serve() {
-	unwatch := context.AfterFunc(c.ctx, func() { c.sock.Close() })
+// begin starts to serve.
+func (c *conn) begin() {
 	_ = c.sock.SetReadDeadline(time.Now().Add(c.srv.authTime))
-	go c.out.run()
+	c.out.wake() // the source may have been lost before anybody could tell it
+	go c.serve()
+}
+
+// end ends the connection at once.
+func (c *conn) end() {
+	c.cancel()
+	c.sock.Close()
+	c.out.wake()
+}
+
+// serve runs the connection until it ends, and clears up behind it. A stack
+// that has grown by answering commands never shrinks enough: who waits for the
+// next one is a new goroutine.
+func (c *conn) serve() {
+	c.out.w.room.input()
+	c.in.begin(c.sock)
 	err := c.converse()
+	if errors.Is(err, errRest) {
+		c.in.end()
+		go c.serve()
+		return
+	}
 	if errors.Is(err, errBye) {
 		c.linger()
 	}
-	c.cancel()
+	c.end()
 	<-c.out.gone
-	unwatch()
-	c.sock.Close()
 	c.leave()
+	c.srv.forget(c)
+	c.door.conns.Done()
 }
 
-// converse answers commands until there is a reason to end.
+// converse answers commands until there is a reason to end, or none is there.
 func (c *conn) converse() error {
-	for {
+	for first := true; first || c.in.src.Buffered() > 0; first = false {
 		cmd, err := c.in.next()
 		if err != nil {
 			return c.refuseInput(err)
@@ -104,6 +127,7 @@ func (c *conn) converse() error {
 		}
 		<-c.working
 	}
+	return errRest
 }
 
 // refuseInput says why no more commands are read, where tor says something.
@@ -190,12 +214,10 @@ func (c *conn) linger() {
 
 // leave gives back what the connection had beside its socket.
 func (c *conn) leave() {
-	c.in.release()
+	c.in.end()
 	_ = c.charge(0)
 	c.srv.chargeFilter(c.filter, nil)
-	if c.up != nil {
-		c.up.Close()
-	}
+	c.disconnect()
 	if c.demands {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), releaseTime)
 		defer cancel()

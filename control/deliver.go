@@ -26,15 +26,22 @@ func (o *outlet) step(ctx context.Context, by time.Time) (done bool, err error) 
 		}
 	}
 	n, blocked := o.write(by)
-	o.held = o.held[n:]
-	if len(o.held) == 0 {
-		o.held = nil
-		o.caughtUp()
-	}
-	if o.life == nil && n > 0 {
+	o.hold(o.held[min(n, len(o.held)):], nil)
+	if n > 0 && o.life == nil {
 		o.bind()
 	}
+	if len(o.held) == 0 {
+		o.letGo()
+		o.caughtUp()
+	}
 	return blocked, o.w.flush()
+}
+
+// hold keeps records that are to be written next.
+func (o *outlet) hold(recs []journal.Record, wires []byte) {
+	if o.held, o.wires = recs, wires; len(recs) == 0 {
+		o.held = nil
+	}
 }
 
 // letGo frees what the last chunk was in; nothing is held of it.
@@ -65,7 +72,11 @@ func (o *outlet) fetch(ctx context.Context) error {
 		}
 		return err
 	}
-	o.held, o.behind = kept, chunk.Behind
+	if o.sieve != nil {
+		chunk.Wires = nil // they are not what is kept
+	}
+	o.hold(kept, chunk.Wires)
+	o.behind, o.end, o.since = chunk.Behind, chunk.End, time.Time{}
 	o.late.Store(chunk.Behind)
 	o.position.Store(o.cursor.Position())
 	o.idle = len(chunk.Records) == 0 && chunk.Gap == nil && chunk.Lost == nil
@@ -84,6 +95,12 @@ func (o *outlet) fetch(ctx context.Context) error {
 // write puts held records into the writer, returns how many those were and
 // whether the next one may not go now.
 func (o *outlet) write(by time.Time) (n int, blocked bool) {
+	if o.wires != nil && by.IsZero() && o.past == nil && !o.meta {
+		n, wires := len(o.held), o.wires
+		o.hold(nil, nil) // the records of a whole commit, beside a few bytes of it
+		o.w.pass(wires)
+		return n, false
+	}
 	for i, bytes := 0, 0; i < len(o.held); i++ {
 		r := &o.held[i]
 		if bytes += len(r.Wire); bytes > stepBytes && i > 0 {
@@ -118,14 +135,15 @@ func (o *outlet) subscribe(types event.Set) {
 		if o.cursor != nil {
 			o.cursor.Close()
 		}
-		o.cursor, o.held, o.past, o.behind = nil, nil, nil, false
+		o.hold(nil, nil)
+		o.cursor, o.past, o.behind = nil, nil, false
 		o.replaying.Store(false)
 		o.position.Store(0)
 		return
 	case o.cursor == nil:
-		o.cursor = o.conn.srv.records.NewCursor(0, o.selected())
+		o.cursor = o.conn.srv.records.NewCursorFunc(0, o.selected(), o.wake)
 	default:
-		o.held = slices.DeleteFunc(slices.Clone(o.held), func(r journal.Record) bool { return !types.Has(r.Type) })
+		o.hold(slices.DeleteFunc(slices.Clone(o.held), func(r journal.Record) bool { return !types.Has(r.Type) }), nil)
 	}
 	o.reselect()
 	o.idle = false
@@ -196,6 +214,15 @@ func (w *sockWriter) write(p []byte) {
 		w.buf = writeBuffers.Get().(*[]byte)
 	}
 	*w.buf = append(*w.buf, p...)
+}
+
+// pass is write for who flushes next: p is not copied if nothing is gathered.
+func (w *sockWriter) pass(p []byte) {
+	if w.buf == nil {
+		w.send(p)
+		return
+	}
+	w.write(p)
 }
 
 func (w *sockWriter) send(p []byte) {

@@ -16,7 +16,10 @@ type door struct {
 	access access
 
 	closing chan struct{}  // closed when the connections shall take their leave
-	conns   sync.WaitGroup // their goroutines
+	conns   sync.WaitGroup // connections, and who watches for them
+
+	mu      sync.Mutex
+	watched <-chan struct{} // guarded by mu: the life of the source that somebody watches
 }
 
 // Serve accepts connections on ln, which it closes in the end, until ctx ends
@@ -35,24 +38,52 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, a Access) error {
 	}
 	defer s.serving.Done()
 	d := &door{srv: s, ln: ln, access: acc, closing: make(chan struct{})}
-	life, cut := context.WithCancel(context.WithoutCancel(ctx))
-	defer cut()
 	accepted := make(chan struct{})
 	go func() {
 		defer close(accepted)
-		d.accept(life)
+		d.accept()
 	}()
 	select {
 	case <-s.stop:
 	case <-accepted:
 	case <-ctx.Done():
-		defer time.AfterFunc(lastCall, cut).Stop()
+		defer time.AfterFunc(lastCall, func() { d.each((*conn).end) }).Stop()
 	}
 	close(d.closing)
 	ln.Close()
 	<-accepted
+	d.each(func(c *conn) { c.out.wake() })
 	d.conns.Wait()
 	return nil
+}
+
+// each calls f for the listener's connections.
+func (d *door) each(f func(*conn)) {
+	d.srv.mu.Lock()
+	defer d.srv.mu.Unlock()
+	for _, c := range d.srv.conns {
+		if c.door == d {
+			f(c)
+		}
+	}
+}
+
+// watch wakes the connections when a life of the source ends. One goroutine
+// does it for all of them.
+func (d *door) watch(life <-chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.watched == life {
+		return
+	}
+	d.watched = life
+	d.conns.Go(func() {
+		select {
+		case <-life:
+			d.each(func(c *conn) { c.out.wake() })
+		case <-d.closing:
+		}
+	})
 }
 
 func (s *Server) open(addr net.Addr, a Access) (access, error) {
@@ -88,8 +119,8 @@ func (s *Server) enter() bool {
 	return !s.stopped
 }
 
-// accept runs until the listener is closed. Connections live as long as life.
-func (d *door) accept(life context.Context) {
+// accept runs until the listener is closed.
+func (d *door) accept() {
 	for pause := time.Duration(0); ; {
 		sock, err := d.ln.Accept()
 		switch {
@@ -107,16 +138,14 @@ func (d *door) accept(life context.Context) {
 			continue
 		}
 		pause = 0
-		c := newConn(life, d, sock)
+		c := newConn(d, sock)
 		if !d.srv.admit(c) {
 			c.cancel()
 			sock.Close()
 			continue
 		}
-		d.conns.Go(func() {
-			defer d.srv.forget(c)
-			c.serve()
-		})
+		d.conns.Add(1)
+		c.begin()
 	}
 }
 

@@ -125,7 +125,8 @@ func (o *outlet) filterBy(ctx context.Context, w *filter.Where) {
 		o.sieve = &sieve{where: w}
 	}
 	if o.sieve != nil && len(o.held) > 0 {
-		o.held, _ = o.sift(ctx, o.held) // fails only if the connection ends
+		kept, _ := o.sift(ctx, o.held) // fails only if the connection ends
+		o.hold(kept, nil)
 	}
 	o.reselect()
 }

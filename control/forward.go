@@ -36,17 +36,27 @@ func (c *conn) connect() error {
 	if c.up != nil && !closed(c.up.Done()) && !closed(c.upLife) {
 		return nil
 	}
-	if c.up != nil {
-		c.up.Close()
-		c.up = nil
-	}
+	c.disconnect()
 	life := c.srv.backend.Lost()
 	up, err := c.srv.backend.Open(c.ctx)
 	if err != nil {
 		return &errNoSource{err}
 	}
 	c.up, c.upLife = up, life
+	c.upWatch.Go(func() {
+		<-up.Done()
+		c.out.wake()
+	})
 	return nil
+}
+
+// disconnect closes the upstream connection if there is one.
+func (c *conn) disconnect() {
+	if c.up != nil {
+		c.up.Close()
+		c.upWatch.Wait()
+		c.up = nil
+	}
 }
 
 func closed(ch <-chan struct{}) bool {
@@ -91,8 +101,9 @@ func (c *conn) unanswered(err error) error {
 		return err
 	}
 	if !stays {
-		<-c.working  // the outlet need not wait for this command
-		c.out.quit() // it writes what had arrived and ends the connection
+		<-c.working // the outlet need not wait for this command
+		c.out.leaving.Store(true)
+		c.out.wake() // it writes what had arrived and ends the connection
 		<-c.out.gone
 		return errLeft
 	}

@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"io"
 	"strings"
+	"sync"
 )
 
 // Why no command could be read, beside the errors of the connection itself.
@@ -24,12 +26,27 @@ type command struct {
 // CRLF being the usual case, as tor takes them; a command that begins with
 // "+" goes on until a line that is a single dot.
 type commandReader struct {
-	src *bufio.Reader
-	buf []byte // of commands longer than src's buffer, and of data blocks
+	src *bufio.Reader // lent by readBuffers while there is input
+	buf []byte        // of commands longer than src's buffer, and of data blocks
 
 	// grow is asked before buf holds n bytes in all; its error ends the
 	// reading. 0 says that the command is done with.
 	grow func(n int) error
+}
+
+var readBuffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readBuffer) }}
+
+// begin takes a buffer; end gives it and everything else back.
+func (r *commandReader) begin(src io.Reader) {
+	r.src = readBuffers.Get().(*bufio.Reader)
+	r.src.Reset(src)
+}
+
+func (r *commandReader) end() {
+	r.release()
+	r.src.Reset(nil)
+	readBuffers.Put(r.src)
+	r.src = nil
 }
 
 // next reads one command.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -260,5 +261,28 @@ func TestConnections(t *testing.T) {
 	}
 	if c := r.srv.SubscriberCounts(); len(c) != 2 || c[event.CIRC] != 1 {
 		t.Errorf("counts: %v", c)
+	}
+}
+
+// TestIdleConnections: a connection that waits has one goroutine (T7), also
+// after it was busy with commands and events.
+func TestIdleConnections(t *testing.T) {
+	const conns = 20
+	r := newRig(t, Access{NoAuth: true})
+	r.login().sock.Close() // what the server itself needs is there
+	until(t, "the first one to leave", func() bool { return len(r.srv.Connections()) == 0 })
+	before := runtime.NumGoroutine()
+	var peers []*peer
+	for range conns {
+		peers = append(peers, r.subscriber("BW"))
+	}
+	for range 3 {
+		r.log.arrive(time.Time{}, "650 BW 1 1")
+		for _, p := range peers {
+			p.expect("650 BW 1 1")
+			p.send("PROTOCOLINFO\r\n")
+			p.expect("250-PROTOCOLINFO 1", "250-AUTH METHODS=NULL", `250-VERSION Tor="0.4.9.11"`, "250 OK")
+		}
+		until(t, "one goroutine for each connection", func() bool { return runtime.NumGoroutine() == before+conns })
 	}
 }

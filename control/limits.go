@@ -24,18 +24,20 @@ const (
 	// maxConnections × 4 KiB = 8 MiB.
 	smallCommand = 4 << 10
 
-	// maxConnections bounds the connections of all listeners together. An
-	// idle one holds at most 12 KiB (24 MiB in all) and two descriptors, its
-	// own and its upstream's.
+	// maxConnections bounds the connections of all listeners together. One
+	// that waits holds 2 KiB and a stack as large (8 MiB in all), and two
+	// descriptors, its own and its upstream's.
 	maxConnections = 2048
 
-	// readBuffer is each connection's read buffer in bytes: 2048 × 512 B =
-	// 1 MiB. Longer commands grow a buffer of their own for their time.
+	// readBuffer is the read buffer in bytes of a connection that has sent
+	// something: 2048 × 512 B = 1 MiB if all have begun a command. Longer
+	// ones grow a buffer of their own for their time.
 	readBuffer = 512
 
 	// writeBuffer is how many bytes of small events or of a reply go out in
 	// one system call. Buffers are pooled: only a connection that is being
-	// written to holds one, 2048 × 16 KiB = 32 MiB if every reader stalls.
+	// written to holds one. Who stalls holds none, see room; where sockets
+	// have less room than a chunk it is 2048 × 16 KiB = 32 MiB at most.
 	writeBuffer = 16 << 10
 
 	// stepBytes is about how many bytes of events go out before a reply that

@@ -229,7 +229,8 @@ func (c *conn) replay(cmd command) error {
 
 // rewind begins a replay; it replaces one that is under way.
 func (o *outlet) rewind(p *replay, from uint64) {
-	o.held, o.behind, o.idle, o.ours = nil, false, false, true
+	o.hold(nil, nil)
+	o.behind, o.idle, o.ours = false, false, true
 	o.past = p
 	o.replaying.Store(true)
 	if p.span == nil {

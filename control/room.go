@@ -10,7 +10,7 @@ import (
 // whoever does not read shall wait with empty hands. What is taken afterwards,
 // a chunk, fits into the buffer of the socket, but for one large event; so
 // thousands of connections that have stopped reading hold nothing but
-// themselves. It belongs to who has the turn.
+// themselves. But for input it belongs to who has the turn.
 type room struct {
 	raw   syscall.RawConn    // nil: the connection cannot be asked, and always has room
 	look  func(uintptr) bool // bound once, so that asking allocates nothing
@@ -30,6 +30,14 @@ func (r *room) of(sock net.Conn) {
 			r.empty = nil
 		}
 		return false
+	}
+}
+
+// input waits until there is something to read or the connection ends. Nothing
+// is held meanwhile, not even a buffer, and the stack is small.
+func (r *room) input() {
+	if r.raw != nil {
+		_ = r.raw.Read(hasInput) // why it ends, the next read tells
 	}
 }
 

@@ -67,7 +67,7 @@ type Server struct {
 // recorder is what the server uses of a *journal.Journal.
 type recorder interface {
 	journal.Reader
-	NewCursor(from uint64, types event.Set) cursor
+	NewCursorFunc(from uint64, types event.Set, tell func()) cursor
 	Settled(t time.Time) <-chan struct{}
 	Stats() journal.Stats
 }
@@ -75,7 +75,6 @@ type recorder interface {
 // cursor is what a connection uses of a *journal.Cursor.
 type cursor interface {
 	feed
-	Ready() <-chan struct{}
 	SetTypes(types event.Set)
 	Seek(from uint64)
 	Position() uint64
@@ -90,8 +89,8 @@ type feed interface {
 
 type journalRecorder struct{ *journal.Journal }
 
-func (r journalRecorder) NewCursor(from uint64, types event.Set) cursor {
-	return r.Journal.NewCursor(from, types)
+func (r journalRecorder) NewCursorFunc(from uint64, types event.Set, tell func()) cursor {
+	return r.Journal.NewCursorFunc(from, types, tell)
 }
 
 // NewServer returns a server that listens nowhere yet.
@@ -155,7 +154,7 @@ func (s *Server) cutAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.conns {
-		c.cancel()
+		c.end()
 	}
 }
 

@@ -318,8 +318,8 @@ func (m *memory) Fetch(context.Context, uint64, journal.Range) (journal.Stored, 
 }
 func (m *memory) Wait(ctx context.Context, _ uint64) error { <-ctx.Done(); return ctx.Err() }
 
-func (m *memory) NewCursor(from uint64, types event.Set) cursor {
-	c := &memCursor{m: m, types: types, ready: make(chan struct{}, 1)}
+func (m *memory) NewCursorFunc(from uint64, types event.Set, tell func()) cursor {
+	c := &memCursor{m: m, types: types, wake: tell}
 	c.Seek(from)
 	m.mu.Lock()
 	m.cursors[c] = struct{}{}
@@ -337,17 +337,9 @@ type memCursor struct {
 	m     *memory
 	types event.Set
 	next  uint64
-	ready chan struct{}
+	wake  func()
 }
 
-func (c *memCursor) wake() {
-	select {
-	case c.ready <- struct{}{}:
-	default:
-	}
-}
-
-func (c *memCursor) Ready() <-chan struct{}   { return c.ready }
 func (c *memCursor) SetTypes(types event.Set) { c.types = types }
 func (c *memCursor) Position() uint64         { return c.next }
 

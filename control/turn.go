@@ -13,12 +13,12 @@ import (
 // Turns: how replies and events share a socket.
 //
 // Two goroutines write to a connection. conn.serve answers commands, one
-// after the other; outlet.run delivers events. What they write must look as if
-// it came from tor, which writes both from one thread. Invariants:
+// after the other; outlet.run delivers events while there are some, and ends
+// when there are none. What they write must look as if it came from tor, which
+// writes both from one thread. Invariants:
 //
 //	T1  Who has the turn, and nobody else, writes to the socket and touches
-//	    the outlet's fields, the cursor included. The outlet has it unless it
-//	    has given it away.
+//	    the outlet's fields, the cursor included.
 //	T2  A reply takes the turn with its first byte and gives it back after its
 //	    last: no event splits a reply, and commands that change the outlet
 //	    (SETEVENTS, REPLAY) change it between two events.
@@ -30,40 +30,50 @@ import (
 //	T5  T3 and T4 do not hold while the connection reads history: who replays
 //	    last week still gets his answers at once.
 //	T6  Waiting for the turn holds no lock, and ends when the connection ends.
+//	T7  Whatever gives run something to do calls wake: run is at work then, or
+//	    works once more, or begins. So a connection that waits for events has
+//	    one goroutine, and that one waits for commands.
 //
-//	serve                                outlet.run
-//	  Forward → first byte at T            loop:
-//	  ask ← T                    ──────▶     T ← ask:
-//	                                           wait for records.Settled(T − slack)
-//	                                           write records up to T − slack
-//	  ← granted                  ◀──────       granted ←
-//	  write the reply, change the cursor
-//	  back ←                     ──────▶       ← back
-//	                                         or cursor ready: write records
-//	                                         or source lost: write the rest, end
+//	serve                                 run
+//	  Forward → first byte at T             until there is nothing to do:
+//	  take the turn                           take the turn
+//	  wait for records.Settled(T − slack)     source lost: write the rest, end
+//	  write records up to T − slack           write some records
+//	  write the reply, change the cursor      give the turn back
+//	  give the turn back, wake                too early for the next ones: pause
 //
 // T3 is needed because events wait for a commit and replies do not: without
 // it a controller that polls circuit-status would be told that a circuit is
 // gone and read of its being built afterwards. It needs two clocks that agree,
 // the arrival of events and of replies, and both are taken in this process.
 //
-// The way that lost: one goroutine that reads commands and events and writes
+// The ways that lost: one goroutine that reads commands and events and writes
 // everything. It needs a copy of each reply (tor's may have megabytes) or a
 // second goroutine for it anyway, and a slow command would stop the events.
+// And a second goroutine that stays and selects among all that may happen:
+// most connections wait most of the time, and each goroutine that waits costs
+// more than what it waits with.
 type outlet struct {
 	// Immutable.
-	conn    *conn
-	ask     chan time.Time // serve → run: when the reply's first byte came
-	granted chan struct{}  // run → serve: you have the turn
-	back    chan struct{}  // serve → run: take it back
-	gone    chan struct{}  // closed when run has ended
+	conn *conn
+	free chan struct{} // capacity 1; holds a token while nobody has the turn
+	kick chan struct{} // capacity 1; sent to by wake while run is at work
+	gone chan struct{} // closed when run has ended for good
+
+	state   atomic.Int32 // resting, working or called
+	leaving atomic.Bool  // set by serve: the source will not answer any more
+	overdue atomic.Bool  // the grace of a connection whose upstream ended is over
+	awaited atomic.Bool  // set by serve: a command was sent and its reply has not begun
 
 	// Owned by who has the turn.
 	w      sockWriter
 	cursor cursor           // nil while nothing is subscribed
 	types  event.Set        // what cursor selects
 	held   []journal.Record // rest of the last chunk, not written yet
-	idle   bool             // the feed had nothing more; wait for Ready
+	wires  []byte           // of all held records one after the other; nil: they do not lie so
+	since  time.Time        // when what is held first had to wait for a reply
+	end    bool             // nothing follows what is held: the cursor calls
+	idle   bool             // the feed had nothing more: it calls
 	behind bool             // the last chunk came from the file
 	past   *replay          // nil: live
 	sieve  *sieve           // nil: no filter
@@ -73,29 +83,29 @@ type outlet struct {
 	last   bool             // the last reply is written
 	life   <-chan struct{}  // Backend.Lost() of the life it has seen; nil: none
 	upDone <-chan struct{}  // Done of the upstream that serve uses; nil: none
-
-	// Owned by run.
-	leaving <-chan struct{}  // closed by quit: the source will not answer any more; nil: noted
-	grace   <-chan time.Time // when to end because the upstream ended; nil: it did not
-	quit    func()           // of serve, at most once
-
-	awaited atomic.Bool // set by serve: a command was sent and its reply has not begun
+	grace  *time.Timer      // sets overdue; nil: the upstream lives
+	failed error            // why serve could not write what came before its reply
 
 	// For status, from any goroutine.
 	authenticated, replaying, late atomic.Bool
 	position                       atomic.Uint64
 }
 
+// States of an outlet.
+const (
+	resting = iota // nobody is at work
+	working        // run is at work
+	called         // and looks once more before it rests
+)
+
 func newOutlet(c *conn) *outlet {
 	o := &outlet{
-		conn:    c,
-		ask:     make(chan time.Time),
-		granted: make(chan struct{}),
-		back:    make(chan struct{}),
-		gone:    make(chan struct{}),
+		conn: c,
+		free: make(chan struct{}, 1),
+		kick: make(chan struct{}, 1),
+		gone: make(chan struct{}),
 	}
-	leaving := make(chan struct{})
-	o.leaving, o.quit = leaving, func() { close(leaving) }
+	o.free <- struct{}{}
 	o.w.sock = c.sock
 	o.w.room.of(c.sock)
 	o.empty = o.letGo
@@ -107,102 +117,141 @@ func newOutlet(c *conn) *outlet {
 // time. Only serve calls it. It fails when the connection has ended.
 func (o *outlet) take(at time.Time) error {
 	select {
-	case o.ask <- at:
+	case <-o.free:
 	case <-o.gone:
 		return net.ErrClosed
 	}
-	select {
-	case <-o.granted:
+	if o.cursor == nil || o.past != nil || o.behind {
 		return nil
-	case <-o.gone:
+	}
+	if err := o.catchUp(o.conn.ctx, at.Add(-o.conn.srv.slack), true); err != nil {
+		o.failed = err
+		o.giveBack()
 		return net.ErrClosed
-	}
-}
-
-// giveBack ends what take began.
-func (o *outlet) giveBack() { o.back <- struct{}{} }
-
-// run delivers events until the connection ends, which it ends itself when
-// the source is lost or nothing can be written any more.
-func (o *outlet) run() {
-	defer close(o.gone)
-	err := o.deliver(o.conn.ctx)
-	if o.cursor != nil {
-		o.cursor.Close()
-	}
-	o.w.drop()
-	if err != nil || !o.last {
-		o.conn.cancel()
-	}
-}
-
-// deliver is run's loop; it returns nil when the connection ends as it should.
-func (o *outlet) deliver(ctx context.Context) error {
-	for !o.last {
-		more, stopTimer := o.more()
-		var err error
-		select {
-		case at := <-o.ask:
-			err = o.grant(ctx, at)
-		case <-more:
-			err = o.advance(ctx)
-		case <-o.life:
-			if o.life = nil; !o.outlives() {
-				return o.takeLeave(ctx)
-			}
-		case <-o.upDone:
-			if o.upDone = nil; !o.outlives() {
-				o.grace = time.After(lossGrace)
-			}
-		case <-o.leaving:
-			o.leaving, o.grace = nil, time.After(lossGrace)
-		case <-o.grace:
-			return o.takeLeave(ctx)
-		case <-o.conn.door.closing:
-			return o.takeLeave(ctx)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		stopTimer()
-		if err != nil {
-			return err
-		}
 	}
 	return nil
 }
 
-// advance delivers what is held, or else looks for more.
-func (o *outlet) advance(ctx context.Context) error {
-	o.idle = false
-	if len(o.held) == 0 {
-		if err := o.fetch(ctx); err != nil {
-			return err
-		}
-		if o.idle || o.pause() > 0 {
-			return o.w.flush()
-		}
-	}
-	_, err := o.step(ctx, time.Time{})
-	return err
+// giveBack ends what take began.
+func (o *outlet) giveBack() {
+	o.free <- struct{}{}
+	o.wake()
 }
 
-// more returns a channel that says when step has something to do.
-func (o *outlet) more() (something <-chan struct{}, stop func()) {
-	stop = func() {}
-	if wait := o.pause(); wait > 0 {
-		over := make(chan struct{})
-		t := time.AfterFunc(wait, func() { close(over) })
-		return over, func() { t.Stop() }
+// wake makes run look for what there is to do. It never waits.
+func (o *outlet) wake() {
+	for {
+		s := o.state.Load()
+		if s == called {
+			return
+		}
+		if !o.state.CompareAndSwap(s, called) {
+			continue
+		}
+		if s == resting {
+			go o.run()
+			return
+		}
+		select {
+		case o.kick <- struct{}{}:
+		default:
+		}
+		return
 	}
+}
+
+// nothing is how long run waits for records that have not come.
+const nothing = time.Duration(-1)
+
+// run delivers events until there are none. When the connection ends, which it
+// sees to itself when the source is lost or nothing can be written any more,
+// it keeps the turn and its state for ever.
+func (o *outlet) run() {
+	for {
+		o.state.Store(working) // what calls from here on is looked for again
+		wait, over, err := o.look(o.conn.ctx)
+		switch {
+		case over:
+			o.close(err)
+			return
+		case wait > 0:
+			o.pauseFor(wait)
+		case wait == nothing && o.state.CompareAndSwap(working, resting):
+			return
+		}
+	}
+}
+
+// look takes the turn for one step. It returns how long to wait for the next.
+// over says that there is none; then it has kept the turn.
+func (o *outlet) look(ctx context.Context) (wait time.Duration, over bool, err error) {
+	<-o.free // who has it gives it back, also when the connection ends
 	switch {
-	case o.past != nil && o.past.span != nil, len(o.held) > 0:
-		return ready, stop
-	case o.cursor == nil:
-		return nil, stop
-	case !o.idle:
-		return ready, stop
+	case ctx.Err() != nil:
+		return 0, true, ctx.Err()
+	case o.failed != nil:
+		return 0, true, o.failed
+	case o.last:
+		return 0, true, nil
+	case o.mustLeave():
+		return 0, true, o.takeLeave(ctx)
 	}
-	return o.cursor.Ready(), stop
+	if wait, err = o.advance(ctx); err != nil {
+		return 0, true, err
+	}
+	o.free <- struct{}{}
+	return wait, false, nil
+}
+
+// pauseFor waits, until something calls.
+func (o *outlet) pauseFor(wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-o.kick:
+	}
+}
+
+// close ends delivery for good.
+func (o *outlet) close(err error) {
+	if o.cursor != nil {
+		o.cursor.Close()
+	}
+	if o.grace != nil {
+		o.grace.Stop()
+	}
+	o.w.drop()
+	if err != nil || !o.last {
+		o.conn.end()
+	}
+	close(o.gone)
+}
+
+// advance delivers what is held, or else looks for more. It returns how long
+// to wait for the next.
+func (o *outlet) advance(ctx context.Context) (wait time.Duration, err error) {
+	if len(o.held) == 0 {
+		if o.cursor == nil {
+			return nothing, nil
+		}
+		if err := o.fetch(ctx); err != nil {
+			return 0, err
+		}
+		if o.idle || len(o.held) == 0 && o.end && o.past == nil {
+			return nothing, o.w.flush()
+		}
+	}
+	if wait := o.pause(); wait > 0 {
+		return wait, o.w.flush()
+	}
+	if _, err := o.step(ctx, time.Time{}); err != nil {
+		return 0, err
+	}
+	if o.idle || len(o.held) == 0 && o.end {
+		return nothing, nil
+	}
+	return 0, nil
 }
 
 // pause returns how long the held records have to wait.
@@ -218,20 +267,11 @@ func (o *outlet) pause() time.Duration {
 	// By the clock, but never longer than if they had come just now: the
 	// clock may have been put back.
 	s := o.conn.srv
-	newest := o.held[len(o.held)-1].Time
-	return min(newest.Add(s.slack).Sub(s.now()), s.slack)
-}
-
-// grant gives the turn to serve for one reply.
-func (o *outlet) grant(ctx context.Context, at time.Time) error {
-	if o.cursor != nil && o.past == nil && !o.behind {
-		if err := o.catchUp(ctx, at.Add(-o.conn.srv.slack), true); err != nil {
-			return err
-		}
+	if o.since.IsZero() {
+		o.since = time.Now()
 	}
-	o.granted <- struct{}{}
-	<-o.back
-	return nil
+	newest := o.held[len(o.held)-1].Time
+	return min(newest.Add(s.slack).Sub(s.now()), s.slack-time.Since(o.since))
 }
 
 // catchUp writes what arrived by the given time. If only while live, it
@@ -270,6 +310,32 @@ func (o *outlet) settle(ctx context.Context, by time.Time) error {
 	return nil
 }
 
+// mustLeave reports whether the connection has to end: its listener ends, its
+// source is lost, or its upstream has ended and time to hear of a loss has
+// passed.
+func (o *outlet) mustLeave() bool {
+	switch {
+	case closed(o.conn.door.closing), o.overdue.Load():
+		return true
+	case o.life != nil && closed(o.life):
+		if o.life = nil; !o.outlives() {
+			return true
+		}
+	}
+	ended := o.leaving.Load()
+	if o.upDone != nil && closed(o.upDone) {
+		o.upDone = nil
+		ended = ended || !o.outlives()
+	}
+	if ended && o.grace == nil {
+		o.grace = time.AfterFunc(lossGrace, func() {
+			o.overdue.Store(true)
+			o.wake()
+		})
+	}
+	return false
+}
+
 // outlives reports whether the connection stays when the source is lost.
 func (o *outlet) outlives() bool { return o.ours || o.conn.srv.keepOnLoss }
 
@@ -280,15 +346,14 @@ func (o *outlet) bind() {
 		return
 	}
 	life := o.conn.srv.backend.Lost()
-	select {
-	case <-life:
-	default:
+	if !closed(life) {
 		o.life = life
+		o.conn.door.watch(life)
 	}
 }
 
 // takeLeave writes what had arrived, lets serve finish the reply it is
-// writing, and returns for good.
+// writing, and returns for good, with the turn.
 func (o *outlet) takeLeave(ctx context.Context) error {
 	o.w.patience = drainTime
 	if o.cursor != nil && o.past == nil {
@@ -296,19 +361,18 @@ func (o *outlet) takeLeave(ctx context.Context) error {
 			return err
 		}
 	}
+	if o.cursor != nil {
+		o.cursor.Close()
+		o.cursor, o.held = nil, nil
+	}
+	o.free <- struct{}{}
 	wait := time.NewTimer(farewell)
 	defer wait.Stop()
-	for {
-		select {
-		case o.conn.working <- struct{}{}:
-			return nil
-		case <-o.ask:
-			o.granted <- struct{}{}
-			<-o.back
-		case <-wait.C:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	select {
+	case o.conn.working <- struct{}{}:
+	case <-wait.C:
+	case <-ctx.Done():
 	}
+	<-o.free
+	return ctx.Err()
 }

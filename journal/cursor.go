@@ -14,7 +14,9 @@ type Chunk struct {
 	Gap     *Gap                  // numbers evicted before this cursor read them; nil: none
 	Lost    map[event.Type]uint64 // events without a number of the cursor's types that left the window unread; nil: none
 	Records []Record              // of the cursor's types, in order; valid until the next call of Next
+	Wires   []byte                // wire forms of all Records one after the other, if they lie so in memory; shared, nobody may change them
 	Behind  bool                  // the records came from the file: the cursor is not live
+	End     bool                  // nothing follows: the cursor waits for what is published from now on
 }
 
 func (c *Chunk) empty() bool { return c.Gap == nil && c.Lost == nil && len(c.Records) == 0 }
@@ -27,7 +29,8 @@ func (c *Chunk) lose(events tally) {
 
 const (
 	// chunkRecords bounds the records that Next collects in the cursor's own
-	// slice. = 64 × 80 bytes = 5 KiB a cursor.
+	// slice. = 64 × 80 bytes = 5 KiB a cursor that hands out some of what there
+	// is; nothing for one that waits or hands out all of it.
 	chunkRecords = 64
 
 	// chunkBytes bounds the wire bytes that Next copies from a block of the
@@ -50,7 +53,8 @@ const (
 type Cursor struct {
 	// immutable
 	j     *Journal
-	ready chan struct{} // capacity 1; sent to when Next may have more
+	ready chan struct{} // capacity 1; sent to when Next may have more; nil: tell is called
+	tell  func()        // instead; nil: ready is sent to
 
 	// shared with the writer, which wakes an armed cursor when it publishes
 	// something of mask
@@ -84,11 +88,31 @@ const (
 // at least from; from 0 means the end: only what is published from now on. An
 // empty set selects nothing.
 func (j *Journal) NewCursor(from uint64, types event.Set) *Cursor {
-	c := &Cursor{j: j, ready: make(chan struct{}, 1)}
+	return j.begin(&Cursor{j: j, ready: make(chan struct{}, 1)}, from, types)
+}
+
+// NewCursorFunc is like NewCursor for who has no goroutine that waits: tell is
+// called when Next may have more though its last chunk was an End. It is called
+// by the goroutine that publishes, or by those that call Seek, SetTypes and
+// this function, and must neither wait nor use the cursor.
+func (j *Journal) NewCursorFunc(from uint64, types event.Set, tell func()) *Cursor {
+	return j.begin(&Cursor{j: j, tell: tell}, from, types)
+}
+
+func (j *Journal) begin(c *Cursor, from uint64, types event.Set) *Cursor {
 	c.setTypes(types)
 	j.win.register(c)
 	c.Seek(from)
 	return c
+}
+
+// wake says that Next may have more.
+func (c *Cursor) wake() {
+	if c.tell != nil {
+		c.tell()
+		return
+	}
+	signal(c.ready)
 }
 
 func (c *Cursor) setTypes(types event.Set) {
@@ -112,7 +136,7 @@ func (c *Cursor) SetTypes(types event.Set) {
 			c.toEndLocked(w)
 			c.armLocked(w)
 		} else {
-			signal(c.ready)
+			c.wake()
 		}
 	}
 	c.setTypes(types)
@@ -143,7 +167,7 @@ func (c *Cursor) Seek(from uint64) {
 	c.state.Store(running)
 	if from > 0 {
 		c.live, c.lapsed, c.seq, c.seen = false, false, from, nil
-		signal(c.ready)
+		c.wake()
 		return
 	}
 	c.seq = 0
@@ -158,7 +182,7 @@ func (c *Cursor) toEndLocked(w *window) {
 
 func (c *Cursor) armLocked(w *window) {
 	if w.closed {
-		signal(c.ready)
+		c.wake()
 		return
 	}
 	c.state.Store(armed)
@@ -174,7 +198,15 @@ func (c *Cursor) Position() uint64 {
 
 // Forget frees what the last Chunk's records are in: they are not valid any
 // more. It is for who cannot take the next ones for a while.
-func (c *Cursor) Forget() { c.recs, c.wires = nil, nil }
+func (c *Cursor) Forget() {
+	if c.recs != nil {
+		c.j.chunks.giveRecords(c.recs)
+	}
+	if c.wires != nil {
+		c.j.chunks.giveBytes(c.wires)
+	}
+	c.recs, c.wires = nil, nil
+}
 
 // Close releases the cursor.
 func (c *Cursor) Close() {
@@ -207,7 +239,10 @@ func (c *Cursor) Next(ctx context.Context) (Chunk, error) {
 			done, err = c.fromFile(ctx, &ch)
 		}
 		if err != nil || done {
-			if !ch.empty() {
+			if len(ch.Records) == 0 {
+				c.Forget()
+			}
+			if c.ready != nil && !ch.empty() && !ch.End {
 				signal(c.ready)
 			}
 			return ch, err
@@ -230,19 +265,22 @@ func (c *Cursor) fromWindow(ch *Chunk) (done bool, err error) {
 		return false, nil
 	}
 	nodes := buf[:copy(buf[:], w.nodes[c.place-w.from:])]
-	if len(nodes) == 0 {
-		if w.closed && ch.empty() {
-			err = ErrClosed
-		}
-		c.armLocked(w)
+	last := c.place+uint64(len(nodes)) == w.endLocked()
+	switch {
+	case len(nodes) == 0 && w.closed && ch.empty():
+		err = ErrClosed
+	case last:
+		c.armLocked(w) // as if they were passed already
 	}
 	w.mu.RUnlock()
-	for _, n := range nodes {
-		if full := c.fromNode(n, ch); full {
+	for i, n := range nodes {
+		if full := c.fromNode(n, ch, i == 0 && len(nodes) == 1); full {
+			c.state.Store(running)
 			return true, nil
 		}
 	}
-	return len(nodes) == 0 || !ch.empty(), err
+	ch.End = last && c.state.Load() != running
+	return last || !ch.empty(), err
 }
 
 // catchUpLocked passes what was published since the cursor was armed and is
@@ -279,20 +317,21 @@ func (c *Cursor) counted() liveCount {
 	return sum
 }
 
-// fromNode adds what is wanted of the rest of n. It reports whether ch is
-// full; if not, the cursor has passed the node.
-func (c *Cursor) fromNode(n *node, ch *Chunk) (full bool) {
+// fromNode adds what is wanted of the rest of n; alone says that no other node
+// is looked at. It reports whether ch is full; if not, the cursor has passed n.
+func (c *Cursor) fromNode(n *node, ch *Chunk, alone bool) (full bool) {
 	want := c.mask.Load()
 	if n.mask&want == 0 {
 		c.pass(n)
 		return false
 	}
-	if len(n.recs) > chunkRecords && c.index == 0 && n.mask&^want == 0 && c.exact && c.seq <= n.first {
-		if len(ch.Records) == 0 {
-			ch.Records = n.recs
-			c.pass(n)
+	if (alone || len(n.recs) > chunkRecords) && c.index == 0 && n.mask&^want == 0 && c.exact && c.seq <= n.first {
+		if len(ch.Records) > 0 {
+			return true
 		}
-		return true
+		ch.Records, ch.Wires = n.recs, n.wires
+		c.pass(n)
+		return !alone
 	}
 	for i := c.index; i < len(n.recs); i++ {
 		r := &n.recs[i]
@@ -303,7 +342,7 @@ func (c *Cursor) fromNode(n *node, ch *Chunk) (full bool) {
 			c.stop(n, i)
 			return true
 		}
-		c.recs = append(c.recs, *r)
+		c.collect(*r)
 		ch.Records = c.recs
 	}
 	c.pass(n)
@@ -378,7 +417,8 @@ func (c *Cursor) rejoin(ch *Chunk) (first, limit uint64) {
 		c.seq = first
 	}
 	before := c.count
-	c.live, c.wires, c.seen, c.count = true, nil, nil, w.live
+	c.Forget()
+	c.live, c.seen, c.count = true, nil, w.live
 	c.place, c.index = w.findLocked(c.seq)
 	if i := c.place - w.from; i < uint64(len(w.nodes)) {
 		n := w.nodes[i]
@@ -470,10 +510,17 @@ func (c *Cursor) copyOut(run *decoded, first uint64, ch *Chunk) {
 func (c *Cursor) keep(r Record) {
 	if len(c.wires)+len(r.Wire) > cap(c.wires) {
 		// What was handed out before points into the old buffer, and may.
-		c.wires = make([]byte, 0, max(chunkBytes, len(r.Wire)))
+		c.wires = c.j.chunks.bytes(len(r.Wire))
 	}
 	from := len(c.wires)
 	c.wires = append(c.wires, r.Wire...)
 	r.Wire = c.wires[from:len(c.wires):len(c.wires)]
+	c.collect(r)
+}
+
+func (c *Cursor) collect(r Record) {
+	if c.recs == nil {
+		c.recs = c.j.chunks.records()
+	}
 	c.recs = append(c.recs, r)
 }

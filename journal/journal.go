@@ -23,6 +23,7 @@ type Journal struct {
 	q      *queue
 	win    *window
 	cache  *blockCache
+	chunks chunkPool
 	writer *writer
 	sealer *sealer
 	stop   chan struct{} // closed when Close begins

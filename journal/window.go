@@ -28,7 +28,8 @@ const (
 // node is a part of the window: records in the order of their publication. It
 // is never changed once published.
 type node struct {
-	recs  []Record // Wire of all of them are parts of one buffer
+	recs  []Record // Wire of all of them are parts of wires
+	wires []byte   // one after the other, and nothing else
 	ahead []Record // as recs, but with the numbers that they will have in the file; nil: they have them
 	bits  []uint8  // of the records' types, in event masks
 	mask  uint64   // all of bits
@@ -281,6 +282,7 @@ func makeNode(recs []Record, bits []uint8, size int) *node {
 		recs[i].Wire = buf[from:len(buf):len(buf)]
 		n.mask |= 1 << bits[i]
 	}
+	n.wires = buf
 	return n
 }
 
@@ -292,7 +294,7 @@ func (w *window) wake(mask, number uint64) {
 	defer w.curMu.Unlock()
 	for _, c := range w.cursors {
 		if c.mask.Load()&mask != 0 && c.state.CompareAndSwap(armed, woken+number) {
-			signal(c.ready)
+			c.wake()
 		}
 	}
 }
@@ -324,7 +326,7 @@ func (w *window) close() {
 	defer w.curMu.Unlock()
 	for _, c := range w.cursors {
 		c.state.CompareAndSwap(armed, woken)
-		signal(c.ready)
+		c.wake()
 	}
 }
 

@@ -159,6 +159,9 @@ func (s Set) Union(o Set) Set {
 // Minus returns the types of s that are not in o. If s is AllTypes, the
 // result names the known types only.
 func (s Set) Minus(o Set) Set {
+	if !s.all && !o.all && len(s.other) == 0 && len(o.other) == 0 {
+		return Set{mask: s.mask &^ o.mask}
+	}
 	var keep []Type
 	for _, t := range s.List() {
 		if !o.Has(t) {
