@@ -39,6 +39,7 @@ const dialTimeout = 5 * time.Second
 type Conn struct {
 	// Immutable.
 	nc     net.Conn
+	raw    syscall.RawConn // of nc if it is TCP, else nil
 	events func([][]byte)
 	dying  chan struct{} // closed by fail, first of all
 	done   chan struct{} // closed by the reader when it has ended
@@ -96,7 +97,7 @@ func New(nc net.Conn, events func(wires [][]byte)) *Conn {
 	if events == nil {
 		events = func([][]byte) {}
 	}
-	c := &Conn{nc: nc, events: events, dying: make(chan struct{}), done: make(chan struct{})}
+	c := &Conn{nc: nc, raw: tcpOf(nc), events: events, dying: make(chan struct{}), done: make(chan struct{})}
 	go c.read()
 	return c
 }

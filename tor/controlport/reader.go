@@ -54,6 +54,7 @@ func (c *Conn) read() {
 	r := &reader{Conn: c, buf: make([]byte, readSize)}
 	for {
 		n, err := c.nc.Read(r.buf[r.fill:])
+		c.quickAck()
 		seen := r.fill // no line ends before it
 		r.fill += n
 		if n > 0 {
