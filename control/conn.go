@@ -42,6 +42,8 @@ type conn struct {
 	upWatch sync.WaitGroup  // who waits for the end of up
 	demands bool            // Demand has heard of this connection
 
+	listening Upstream // the upstream connection that subscribed to ADDRMAP; see resolve
+
 	history atomic.Bool // the connection has the history privilege
 
 	mu     sync.Mutex
@@ -171,6 +173,8 @@ func (c *conn) execute(cmd command) error {
 		return c.replay(cmd)
 	case "SETFILTER":
 		return c.setFilter(cmd)
+	case "RESOLVE":
+		return c.resolve(cmd)
 	}
 	return c.forward(cmd)
 }
