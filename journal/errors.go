@@ -45,7 +45,7 @@ type DamageError struct {
 
 	// What Verify adds where it is known.
 	Last         uint64    // last sequence number of what is damaged; 0 if unknown
-	Since, Until time.Time // earliest and latest arrival of what is damaged; zero if unknown
+	Since, Until time.Time // earliest and latest arrival of what is damaged; each zero if unknown
 }
 
 // damageHint is the next step of everyone who meets a DamageError.

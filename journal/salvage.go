@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"slices"
 	"time"
@@ -41,7 +40,7 @@ type Salvaged struct {
 // Missing are records that a salvage could not find.
 type Missing struct {
 	From, To     uint64    // sequence numbers
-	Since, Until time.Time // between which they arrived, as far as it is known; else zero
+	Since, Until time.Time // between which they arrived; zero where that is not known
 }
 
 // Salvage makes the journal newPath, which must not exist, of every intact
@@ -66,8 +65,13 @@ func Salvage(ctx context.Context, oldPath, newPath string, opt SalvageOptions) (
 	}
 	defer f.Close()
 	defer unlock(f)
-	s := &salvage{file: &patient{file: f}, size: size(f), opt: opt}
-	if err = s.survey(ctx); err == nil {
+	s := &salvage{file: &patient{file: f}, opt: opt}
+	info, err := f.Stat()
+	if err == nil {
+		s.size, s.written = info.Size(), info.ModTime().UnixMicro()
+		err = s.survey(ctx)
+	}
+	if err == nil {
 		err = s.write(ctx, newPath)
 	}
 	s.out.Unreadable = s.file.lost
@@ -80,9 +84,10 @@ func Salvage(ctx context.Context, oldPath, newPath string, opt SalvageOptions) (
 // salvage is one run of Salvage.
 type salvage struct {
 	// immutable
-	file *patient
-	size int64
-	opt  SalvageOptions
+	file    *patient
+	size    int64
+	written int64 // when, in µs since 1970
+	opt     SalvageOptions
 
 	tree   liveTree
 	leaves leaves
@@ -240,7 +245,8 @@ func disjoint(index []header) []header {
 func (s *salvage) write(ctx context.Context, path string) error {
 	first := s.chosen[0].first
 	if s.tree.marked && !s.opt.Evicted && first > s.tree.evicted+1 {
-		s.miss(between(nil, &s.chosen[0].header, s.tree.evicted+1, first-1))
+		front := gapEntries(s.known, nil, &s.chosen[0].header, s.tree.evicted+1, first-1)
+		s.out.Missing = append(s.out.Missing, missingOf(front))
 	}
 	r, err := newRebuild(path, s.size, first)
 	if err != nil {
@@ -312,39 +318,22 @@ func (s *salvage) took(h *header) {
 	o.Records += h.count()
 }
 
-func (s *salvage) miss(h *header) {
-	m := Missing{From: h.first, To: h.last}
-	if h.minTime != 0 || h.maxTime != 0 {
-		m.Since, m.Until = time.UnixMicro(h.minTime).UTC(), time.UnixMicro(h.maxTime).UTC()
-	}
-	s.out.Missing = append(s.out.Missing, m)
-}
-
 // lose notes everything from r.next to last as lost, entry by entry where the
-// index told of blocks there: their times, session and types are known.
+// index told of blocks there: their times, session and types are known. What was
+// lost at the end arrived before the old file was written last.
 func (s *salvage) lose(r *rebuild, before, after *header, last uint64) error {
-	first := r.next
-	whole := between(before, after, first, last)
-	whole.mask = math.MaxUint64
-	i, _ := slices.BinarySearchFunc(s.known, first, func(h header, n uint64) int { return cmp.Compare(h.first, n) })
-	for ; i < len(s.known) && s.known[i].last <= last; i++ {
-		h := s.known[i]
-		if h.first > r.next {
-			if err := r.lose(lostEntry(*whole, r.next, h.first-1)); err != nil {
-				return err
-			}
+	entries := gapEntries(s.known, before, after, r.next, last)
+	for i := range entries {
+		h := &entries[i]
+		if h.maxTime == noEnd {
+			h.maxTime = max(h.minTime, s.written)
 		}
-		if err := r.lose(lostEntry(h, h.first, h.last)); err != nil {
-			return err
-		}
-		whole.minTime, whole.maxTime = min(whole.minTime, h.minTime), max(whole.maxTime, h.maxTime)
-	}
-	if r.next <= last {
-		if err := r.lose(lostEntry(*whole, r.next, last)); err != nil {
+		h.minTime = max(h.minTime, 0)
+		if err := r.lose(*h); err != nil {
 			return err
 		}
 	}
-	s.miss(whole)
+	s.out.Missing = append(s.out.Missing, missingOf(entries))
 	return nil
 }
 

@@ -82,9 +82,7 @@ func (v *verifier) damage(bucket string, h *header, err error) {
 	}
 	if h != nil {
 		d.Seq, d.Last = h.first, h.last
-		if h.minTime != 0 || h.maxTime != 0 {
-			d.Since, d.Until = time.UnixMicro(h.minTime).UTC(), time.UnixMicro(h.maxTime).UTC()
-		}
+		d.Since, d.Until = h.span()
 	}
 	v.bad++
 	v.report(d)
@@ -321,25 +319,6 @@ func (v *verifier) follows(bucket string, h *header) {
 // hole reports records that are missing between the last batch and h.
 func (v *verifier) hole(bucket string, first, last uint64, h *header) {
 	v.damage(bucket, between(&v.seen, h, first, last), fmt.Errorf("the records are missing"))
-}
-
-// between returns what neighbours tell of the records first to last: their
-// times, and their session if it is the same. Either may be nil or unknown.
-func between(before, after *header, first, last uint64) *header {
-	h := header{first: first, last: last}
-	know := func(n *header) bool { return n != nil && (n.minTime != 0 || n.maxTime != 0) }
-	switch {
-	case know(before) && know(after):
-		h.minTime, h.maxTime = min(before.maxTime, after.minTime), max(before.maxTime, after.minTime)
-		if before.session == after.session {
-			h.session = before.session
-		}
-	case know(before):
-		h.minTime, h.maxTime = before.maxTime, before.maxTime
-	case know(after):
-		h.minTime, h.maxTime = after.minTime, after.minTime
-	}
-	return &h
 }
 
 // whole reports whether data is one envelope with h and its records.

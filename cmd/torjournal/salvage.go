@@ -17,7 +17,8 @@ func (p program) salvageCommand() *cli.Command {
 		Name:  "salvage",
 		Usage: "save every intact block of a damaged journal into a new one",
 		UsageText: "torjournal salvage [--evicted] OLD NEW; OLD is only read, NEW must not exist\n\n   torjournal salvage journal.db saved.db\n\n" +
-			"   Records keep their numbers. What could not be found is told, here and by whatever reads NEW.",
+			"   Records keep their numbers. What could not be found is told, here and by whatever reads NEW.\n" +
+			"   Exits 0 if nothing is missing, 1 if something is or may be: NEW is a good journal all the same.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "evicted", Usage: "also take records that the ring had given up and that are still in the file"},
 			&cli.BoolFlag{Name: "utc", Usage: "times are UTC"},
@@ -42,7 +43,26 @@ func (p program) salvage(c *cli.Context) error {
 	case err != nil:
 		return err
 	}
-	return printSalvaged(p.stdout, from, to, s, p.location(c), c.Bool("evicted"))
+	if err := printSalvaged(p.stdout, from, to, s, p.location(c), c.Bool("evicted")); err != nil {
+		return err
+	}
+	return incomplete(to, s)
+}
+
+// incomplete is the error of a salvage that has not saved all, or does not know
+// whether it has.
+func incomplete(path string, s journal.Salvaged) error {
+	missing := 0
+	for _, m := range s.Missing {
+		missing += int(m.To - m.From + 1)
+	}
+	switch {
+	case missing > 0:
+		return fmt.Errorf("%s is a good journal, but %s could not be saved", path, count(missing, "record"))
+	case !s.Whole:
+		return fmt.Errorf("%s is a good journal, but whether records after %d are missing is not known", path, s.Last)
+	}
+	return nil
 }
 
 func printSalvaged(w io.Writer, old, path string, s journal.Salvaged, loc *time.Location, evicted bool) error {
@@ -50,7 +70,7 @@ func printSalvaged(w io.Writer, old, path string, s journal.Salvaged, loc *time.
 		s.First, s.Last, spanText(s.Since, s.Until, loc), count(s.Sessions+s.Remade, "session"))
 	for _, m := range s.Missing {
 		when := ""
-		if !m.Since.IsZero() {
+		if !m.Since.IsZero() || !m.Until.IsZero() {
 			when = " (" + spanText(m.Since, m.Until, loc) + ")"
 		}
 		fmt.Fprintf(w, "missing: records %d to %d%s\n", m.From, m.To, when)

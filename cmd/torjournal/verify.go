@@ -92,7 +92,15 @@ func verifiedText(v journal.Verified, loc *time.Location) string {
 	return text
 }
 
+// spanText writes between which times something was; one of them may be zero,
+// which is not known.
 func spanText(since, until time.Time, loc *time.Location) string {
+	switch {
+	case until.IsZero():
+		return "after " + since.In(loc).Format(shortTime)
+	case since.IsZero():
+		return "before " + until.In(loc).Format(shortTime)
+	}
 	return since.In(loc).Format(shortTime) + " to " + until.In(loc).Format(shortTime)
 }
 
@@ -106,12 +114,17 @@ type jsonDamage struct {
 	Error  string `json:"error"`
 }
 
+func optionalTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(jsonTime)
+}
+
 func (p program) printDamage(c *cli.Context, d *journal.DamageError, loc *time.Location) error {
 	if c.Bool("json") {
 		j := jsonDamage{Bucket: d.Bucket, First: d.Seq, Last: d.Last, Error: d.Err.Error()}
-		if !d.Since.IsZero() {
-			j.Since, j.Until = d.Since.UTC().Format(jsonTime), d.Until.UTC().Format(jsonTime)
-		}
+		j.Since, j.Until = optionalTime(d.Since), optionalTime(d.Until)
 		return printJSON(p.stdout, j)
 	}
 	where := "file"
@@ -124,7 +137,7 @@ func (p program) printDamage(c *cli.Context, d *journal.DamageError, loc *time.L
 	case d.Seq > 0:
 		where += fmt.Sprintf(": record %d", d.Seq)
 	}
-	if !d.Since.IsZero() {
+	if !d.Since.IsZero() || !d.Until.IsZero() {
 		where += " (" + spanText(d.Since, d.Until, loc) + ")"
 	}
 	_, err := fmt.Fprintf(p.stdout, "%s: %s\n", where, printable(d.Err.Error()))
