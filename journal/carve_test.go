@@ -99,7 +99,7 @@ func TestChoose(t *testing.T) {
 		"nothing": {nil, nil},
 	} {
 		for range 10 {
-			got := choose(slices.Clone(c.all))
+			got, _ := choose(slices.Clone(c.all))
 			if !slices.Equal(got, c.want) {
 				t.Errorf("%s: %+v, want %+v", name, got, c.want)
 			}

@@ -101,7 +101,8 @@ type salvage struct {
 type found struct {
 	header
 	off  int64
-	live bool // the tree leads to it
+	live bool   // the tree leads to it
+	of   *found // the batch that it is a part of; nil if it is whole
 }
 
 // survey finds out what there is and chooses.
@@ -115,7 +116,7 @@ func (s *salvage) survey(ctx context.Context) error {
 	c := carver{r: s.file, size: s.size, envelope: func(off int64, h header) {
 		if !seen[h] {
 			seen[h] = true
-			all = append(all, found{h, off, s.tree.live[h]})
+			all = append(all, found{header: h, off: off, live: s.tree.live[h]})
 		}
 	}}
 	if err := c.envelopes(ctx); err != nil {
@@ -151,10 +152,11 @@ func (s *salvage) choose(all []found) {
 		}
 		return false
 	})
-	for _, f := range choose(left) {
-		s.out.Left += f.count()
+	given, _ := choose(left)
+	for i := range given {
+		s.out.Left += given[i].count()
 	}
-	s.chosen = choose(all)
+	s.chosen = s.extend(choose(all))
 	index := s.tree.index
 	if !s.tree.whole {
 		index = append(index, s.leaves.index...)
@@ -190,18 +192,20 @@ func better(a, b *found) bool {
 }
 
 // choose returns batches of which none overlaps another, in order, so that
-// nothing that was left out would fit between them.
-func choose(all []found) []found {
-	kept, rest := sweep(all)
+// nothing that was dropped would fit between them.
+func choose(all []found) (kept, dropped []found) {
+	kept, dropped = sweep(all)
+	rest := dropped
 	for {
 		fits := slices.DeleteFunc(slices.Clone(rest), func(f found) bool {
 			i, _ := slices.BinarySearchFunc(kept, f.first, func(k found, n uint64) int { return cmp.Compare(k.last, n) })
 			return i < len(kept) && kept[i].first <= f.last
 		})
 		if len(fits) == 0 {
-			return kept
+			return kept, dropped
 		}
 		kept, rest = sweep(append(kept, fits...))
+		dropped = append(dropped, rest...)
 	}
 }
 
@@ -267,19 +271,13 @@ func (s *salvage) write(ctx context.Context, path string) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if int64(cap(buf)) < int64(f.size()) {
-			buf = make([]byte, f.size())
-		}
-		buf = buf[:f.size()]
-		if _, err := s.file.ReadAt(buf, f.off); err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
 		if f.first > r.next {
 			if err := s.lose(r, before, &f.header, f.first-1); err != nil {
 				return err
 			}
 		}
-		if err := r.add(buf); errors.Is(err, errUnreadable) {
+		var err error
+		if buf, err = s.copy(r, f, buf); errors.Is(err, errUnreadable) {
 			continue // lost, with what follows it
 		} else if err != nil {
 			return err
@@ -299,6 +297,36 @@ func (s *salvage) write(ctx context.Context, path string) error {
 		return err
 	}
 	return placeNew(r.store.path, path)
+}
+
+// copy adds a batch, or the part of one, to the new journal. It returns a buffer
+// for the next.
+func (s *salvage) copy(r *rebuild, f *found, buf []byte) ([]byte, error) {
+	if f.of != nil {
+		recs, err := s.records(f)
+		if err != nil {
+			return buf, fmt.Errorf("%w: %w", errUnreadable, err)
+		}
+		_, data := r.enc.encode(cut(recs, f.first, f.last))
+		return buf, r.add(data)
+	}
+	buf, err := s.envelope(f, buf)
+	if err != nil {
+		return buf, err
+	}
+	return buf, r.add(buf)
+}
+
+// envelope reads the envelope of a whole batch into buf, or a larger one.
+func (s *salvage) envelope(f *found, buf []byte) ([]byte, error) {
+	if cap(buf) < f.size() {
+		buf = make([]byte, f.size())
+	}
+	buf = buf[:f.size()]
+	if _, err := s.file.ReadAt(buf, f.off); err != nil && !errors.Is(err, io.EOF) {
+		return buf, err
+	}
+	return buf, nil
 }
 
 func (s *salvage) took(h *header) {
