@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -216,51 +215,5 @@ func FuzzCarve(f *testing.F) {
 		}
 		meta, _ := pageSizeOf(bytes.NewReader(b))
 		readLive(bytes.NewReader(b), meta)
-	})
-}
-
-// Whatever becomes of a file's bytes, nobody panics, faults or hangs over it,
-// and no lock is left. Edits are 6 bytes each: position, length, what.
-func FuzzOpenDamaged(f *testing.F) {
-	path, n := sample(f)
-	intact, err := os.ReadFile(path)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add([]byte{})
-	for i := range 40 {
-		f.Add([]byte(fmt.Sprintf("%03d%03d", i, i*7)))
-	}
-	f.Fuzz(func(t *testing.T, edits []byte) {
-		b := bytes.Clone(intact)
-		for ; len(edits) >= 6; edits = edits[6:] {
-			at := (int(edits[0])<<16 | int(edits[1])<<8 | int(edits[2])) % len(b)
-			size := min(len(b)-at, 1+int(edits[3])%64)
-			switch edits[4] % 4 {
-			case 0:
-				clear(b[at : at+size])
-			case 1:
-				b[at] ^= edits[5]
-			case 2: // another place's bytes
-				copy(b[at:at+size], intact[int(edits[5])*131%len(intact):])
-			case 3: // a small number, as counts, flags and pages are
-				clear(b[at:min(len(b), at+2)])
-				b[at] = edits[5]
-			}
-		}
-		dir := t.TempDir()
-		path := filepath.Join(dir, "journal.db")
-		if err := os.WriteFile(path, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		_ = readDamaged(t, "fuzz", path, n)
-		_, _ = VerifyEach(path, func(*DamageError) {})
-		if _, err := Salvage(t.Context(), path, filepath.Join(dir, "new.db"), SalvageOptions{Evicted: true}); err == nil {
-			if _, err := Verify(filepath.Join(dir, "new.db")); err != nil {
-				t.Errorf("the salvaged journal: %v", err)
-			}
-		}
-		_ = appendDamaged(t, "fuzz", path)
-		lockFree(t, path)
 	})
 }

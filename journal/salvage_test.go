@@ -98,7 +98,7 @@ func (p *patientFile) examine(t *testing.T, name string, content []byte) (found 
 	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, content) {
 		t.Errorf("%s: reading, Verify or Salvage changed the file (%v)", name, err)
 	}
-	_ = appendDamaged(t, name, path)
+	_ = appendDamaged(t, name, path, 16<<10)
 	lockFree(t, path)
 	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
 		t.Errorf("%s: %v were left behind", name, left)
@@ -376,9 +376,9 @@ func readDamaged(t *testing.T, name, path string, records uint64) error {
 
 // appendDamaged opens a damaged file for writing and appends; all that
 // matters is that it ends, and with an error if it failed.
-func appendDamaged(t *testing.T, name, path string) error {
+func appendDamaged(t *testing.T, name, path string, sealBytes int) error {
 	t.Helper()
-	j, err := Open(path, Options{MaxSize: 8 << 20, sealBytes: 16 << 10})
+	j, err := Open(path, Options{MaxSize: 8 << 20, sealBytes: sealBytes})
 	if err != nil {
 		return err
 	}
@@ -505,7 +505,7 @@ func TestDamageCircle(t *testing.T) {
 		if err := readDamaged(t, "circle", dir, uint64(len(p.records))); err == nil || !strings.Contains(err.Error(), "twice") {
 			t.Errorf("element %d: readers say %v", i, err)
 		}
-		if err := appendDamaged(t, "circle", dir); err == nil {
+		if err := appendDamaged(t, "circle", dir, 16<<10); err == nil {
 			t.Errorf("element %d: a writer may append", i)
 		}
 		if _, err := Verify(dir); err == nil {
