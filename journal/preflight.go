@@ -59,16 +59,23 @@ func preflight(f *os.File) error {
 
 // bothMetas makes sure that neither meta page is garbled: bbolt would take the
 // other one, and the newest commit would be missing in silence. A crash leaves
-// none behind, because a meta page is written within one sector.
+// none behind, because a meta page is written within one sector. They belong to
+// the last two transactions, the even one first: where one has taken the other's
+// place, or one was not written, the newest commit may be missing as well.
 func bothMetas(f io.ReaderAt, meta boltMeta) error {
-	for _, off := range []int64{0, int64(meta.pageSize)} {
-		m, err := readMeta(f, off)
+	var both [2]boltMeta
+	for i := range both {
+		m, err := readMeta(f, int64(i)*int64(meta.pageSize))
 		if err != nil {
 			return err
 		}
 		if !m.valid {
 			return damaged("", 0, "one of its two first pages is garbled; the newest records may be missing")
 		}
+		both[i] = m
+	}
+	if even, odd := both[0].txid, both[1].txid; even%2 != 0 || odd != even+1 && odd+1 != even {
+		return damaged("", 0, "one of its two first pages is not the one that was written last; the newest records may be missing")
 	}
 	return nil
 }

@@ -287,6 +287,11 @@ func TestDamageKinds(t *testing.T) {
 		{"the key of an entry", p.inPage(t, indexKey(block.header), 7), "index", block.header, all},
 		{"the newer meta page", func(b []byte) []byte { b[p.page*int(p.txid()&1)+40] ^= 1; return b }, "one of its two first pages", header{}, all},
 		{"the older meta page", func(b []byte) []byte { b[p.page*int(1-p.txid()&1)+40] ^= 1; return b }, "one of its two first pages", header{}, all},
+		{"a meta page over the other", func(b []byte) []byte { // the older one over the newer
+			older := p.page * int(1-p.txid()&1)
+			copy(b[p.page*int(p.txid()&1):], bytes.Clone(b[older:older+p.page]))
+			return b
+		}, "one of its two first pages", header{}, all},
 		{"both meta pages", metas(func(b []byte) { b[40] ^= 1 }), "garbled", header{}, all},
 		{"both metas zeroed", metas(func(b []byte) { clear(b) }), "salvage", header{}, all},
 		{"the schema", p.inPage(t, append([]byte("schema"), key(migrations.Latest())...), 12), "schema", header{}, all},
