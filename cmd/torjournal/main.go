@@ -60,6 +60,7 @@ func (p program) app() *cli.App {
 		Commands: []*cli.Command{
 			p.runCommand(),
 			p.replayCommand(),
+			p.tailCommand(),
 			p.queryCommand(),
 			p.importCommand(),
 			p.statusCommand(),

@@ -34,6 +34,7 @@ func TestScripts(t *testing.T) {
 			"record":      record,
 			"old-journal": oldJournal,
 			"damage":      damage,
+			"until":       until,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TZ", "UTC")

@@ -53,7 +53,7 @@ func (p program) newPick(c *cli.Context) (*pick, error) {
 			return nil, err
 		}
 	}
-	if _, err := k.narrow(journal.Range{}); err != nil {
+	if _, err := k.chosen(); err != nil {
 		return nil, err
 	}
 	return k, nil
@@ -94,10 +94,13 @@ func (k *pick) narrow(r journal.Range) (journal.Range, error) {
 	return r, nil
 }
 
+// chosen returns what can hold events that are chosen.
+func (k *pick) chosen() (journal.Range, error) { return k.narrow(journal.Range{}) }
+
 // bounded reports whether the expression itself says from when on, so that
 // the default of one hour does not stand in its way.
 func (k *pick) bounded() bool {
-	r, err := k.narrow(journal.Range{})
+	r, err := k.chosen()
 	return err == nil && (!r.Since.IsZero() || r.From > 0 || r.Session > 0)
 }
 

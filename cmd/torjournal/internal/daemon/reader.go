@@ -23,6 +23,9 @@ type reader interface {
 // Reader reads a journal through the daemon if one runs, else from the file,
 // and changes over when the daemon comes or goes. It is for one goroutine.
 type Reader struct {
+	// Changed, if set, is called when the daemon has come (true) or gone.
+	Changed func(daemon bool)
+
 	path   string
 	client *Client       // nil while the file is read
 	file   *journal.File // nil while the daemon is asked
@@ -39,8 +42,7 @@ func OpenReader(ctx context.Context, path string) (*Reader, error) {
 func (r *Reader) resolve(ctx context.Context) error {
 	client, err := Dial(ctx, r.path)
 	if err == nil {
-		r.Close()
-		r.client = client
+		r.change(client, nil)
 		return nil
 	}
 	if ctx.Err() != nil {
@@ -56,9 +58,18 @@ func (r *Reader) resolve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.Close()
-	r.file = file
+	r.change(nil, file)
 	return nil
+}
+
+// change puts the client, or else the file, in the place of what was there.
+func (r *Reader) change(client *Client, file *journal.File) {
+	changed := (r.client != nil) != (client != nil) && (r.client != nil || r.file != nil)
+	r.Close()
+	r.client, r.file = client, file
+	if changed && r.Changed != nil {
+		r.Changed(client != nil)
+	}
 }
 
 // Close lets go of the daemon's socket or the file.
