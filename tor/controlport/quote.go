@@ -16,7 +16,7 @@ func keywords(text string) map[string]string {
 		isPair := false
 		if i := strings.IndexAny(rest, " ="); i >= 0 && rest[i] == '=' {
 			key, rest, isPair = rest[:i], rest[i+1:], true
-			n := valueLen(rest)
+			n := event.WordLen(rest)
 			value, _ = event.Unquote(rest[:n])
 			rest = rest[n:]
 		} else if i >= 0 {
@@ -29,21 +29,4 @@ func keywords(text string) map[string]string {
 		}
 	}
 	return m
-}
-
-// valueLen returns the length of the value at the beginning of s: a quoted
-// string with what clings to it, or everything up to a blank.
-func valueLen(s string) int {
-	quoted := false
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '\\' && quoted:
-			i++
-		case c == '"':
-			quoted = !quoted
-		case c == ' ' && !quoted:
-			return i
-		}
-	}
-	return len(s)
 }

@@ -37,6 +37,24 @@ func closingQuote(s string, open int) int {
 	return -1
 }
 
+// WordLen returns the length of the word at the beginning of s: what goes up to
+// a blank, but blanks inside double quotes belong to it. A quote that is not
+// closed goes on to the end.
+func WordLen[S ~string | ~[]byte](s S) int {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\\' && quoted:
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == ' ' && !quoted:
+			return i
+		}
+	}
+	return len(s)
+}
+
 func unescape(s string) string {
 	out := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {

@@ -139,3 +139,26 @@ func TestParseAllocs(t *testing.T) {
 		}
 	}
 }
+
+// A word ends at the first blank that is not inside quotes.
+func TestWordLen(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                    "",
+		"a b":                 "a",
+		" a":                  "",
+		`K="a b" c`:           `K="a b"`,
+		`"a \" b" c`:          `"a \" b"`,
+		`"a \\" b`:            `"a \\"`,
+		`a"b c"d e`:           `a"b c"d`,
+		`"never closed x`:     `"never closed x`,
+		`\" b`:                `\" b`,
+		"ends with a slash\\": "ends",
+	} {
+		if got := in[:WordLen(in)]; got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+		if got := string([]byte(in)[:WordLen([]byte(in))]); got != want {
+			t.Errorf("bytes of %q: %q, want %q", in, got, want)
+		}
+	}
+}

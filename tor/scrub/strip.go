@@ -105,7 +105,7 @@ func withoutValues(text []byte, keys map[string]bool) []byte {
 	var out []byte // made when the first one is found
 	copied := 0
 	for i := 0; i < len(text); {
-		word := text[i : i+wordLen(text[i:])]
+		word := text[i : i+event.WordLen(text[i:])]
 		if eq := bytes.IndexByte(word, '='); eq > 0 && keys[string(word[:eq])] {
 			out = append(append(out, text[copied:i+eq+1]...), marker...)
 			copied = i + len(word)
@@ -116,21 +116,4 @@ func withoutValues(text []byte, keys map[string]bool) []byte {
 		return text
 	}
 	return append(out, text[copied:]...)
-}
-
-// wordLen returns the length of the word at the beginning of text; blanks
-// inside double quotes belong to it.
-func wordLen(text []byte) int {
-	quoted := false
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case c == '\\' && quoted:
-			i++
-		case c == '"':
-			quoted = !quoted
-		case c == ' ' && !quoted:
-			return i
-		}
-	}
-	return len(text)
 }
