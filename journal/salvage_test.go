@@ -152,7 +152,7 @@ func (p *patientFile) checkSalvaged(t *testing.T, name string, content []byte, p
 			t.Errorf("%s: record %d where %d should follow, and no gap", name, r.Seq, next)
 		}
 		next = r.Seq + 1
-		if r.Seq > uint64(len(p.records)) || !sameRecord(r, p.records[r.Seq-1]) {
+		if r.Seq > uint64(len(p.records)) || !equalRecords(r, p.records[r.Seq-1]) {
 			t.Errorf("%s: record %d is %+v", name, r.Seq, r)
 			return
 		}
@@ -166,10 +166,6 @@ func (p *patientFile) checkSalvaged(t *testing.T, name string, content []byte, p
 	if len(got) != int(saved.Records) {
 		t.Errorf("%s: %d records can be read, %d were saved", name, len(got), saved.Records)
 	}
-}
-
-func sameRecord(a, b Record) bool {
-	return a.Seq == b.Seq && a.Session == b.Session && a.Time.Equal(b.Time) && a.Type == b.Type && bytes.Equal(a.Wire, b.Wire)
 }
 
 // Whatever is done to a file, it gives all its records or an error that names

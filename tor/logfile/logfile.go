@@ -165,13 +165,15 @@ func (r *Reader) end(err error) (Entry, error) {
 	return Entry{}, err
 }
 
-// badLine handles a line that could not be read whole. ok is false if Next is
-// to return the error.
-func (r *Reader) badLine(err error) (ok bool, _ error) {
-	var bad *LineError
-	if errors.As(err, &bad) && r.reply.open() {
+// line returns the next line. One that could not be read whole spoils the event
+// that it is inside of, and is an error only where there is none.
+func (r *Reader) line() ([]byte, error) {
+	for {
+		line, err := r.lines.next()
+		var bad *LineError
+		if !errors.As(err, &bad) || !r.reply.open() {
+			return line, err
+		}
 		r.reply.fail(bad.Err)
-		return true, nil
 	}
-	return false, err
 }

@@ -13,12 +13,9 @@ const controlLine = "[_oniontracelogger_logControlLine] "
 // it logged before has ended.
 func (r *Reader) nextOnionTrace() (Entry, error) {
 	for {
-		line, err := r.lines.next()
+		line, err := r.line()
 		if err != nil {
-			if ok, err := r.badLine(err); !ok {
-				return r.end(err)
-			}
-			continue
+			return r.end(err)
 		}
 		at, text, said := cutOnionTrace(line)
 		if next := secondTime(line, beginsOnionTrace); next > 0 {

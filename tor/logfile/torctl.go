@@ -23,12 +23,9 @@ type stamp struct{ at time.Time }
 func (r *Reader) nextTorctl() (Entry, error) {
 	p := &r.reply
 	for {
-		line, err := r.lines.next()
+		line, err := r.line()
 		if err != nil {
-			if ok, err := r.badLine(err); !ok {
-				return r.endTorctl(err)
-			}
-			continue
+			return r.endTorctl(err)
 		}
 		at, rest, timed := cutStamp(line)
 		if timed && p.open() {

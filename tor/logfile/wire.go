@@ -12,12 +12,9 @@ import (
 // torjournal for JOURNAL_META, a JOURNAL AT before each event does.
 func (r *Reader) nextWire() (Entry, error) {
 	for {
-		line, err := r.lines.next()
+		line, err := r.line()
 		if err != nil {
-			if ok, err := r.badLine(err); !ok {
-				return r.end(err)
-			}
-			continue
+			return r.end(err)
 		}
 		if e, done, err := r.wireLine(line, stamp{at: r.at}); done {
 			return e, err
