@@ -93,6 +93,8 @@ func (v *vandal) edit(e []byte) {
 	case 4: // a meta page
 		v.meta(part, value)
 	case 5: // another page, its own number kept or not
+		meta, err := newestMeta(bytes.NewReader(v.b))
+		v.forged = v.forged || err == nil && int(meta.root)*v.page == at // see checkUsed
 		other := v.b[int(e[5])%pages*v.page:][:v.page]
 		copy(page[part%2*8:], other[part%2*8:])
 	case 6: // the head of an envelope

@@ -436,6 +436,40 @@ func TestDamageUnwrittenPage(t *testing.T) {
 	}
 }
 
+// The root page of an earlier commit in the place of the newest one leads to a
+// whole journal, but for the newest records.
+func TestDamageOlderRoot(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j := openTest(t, path, Options{})
+	for i := range 100 { // more than fits into the root's page
+		appendAll(t, j, bw(i, 1)...)
+	}
+	size := os.Getpagesize()
+	var older [][]byte // root pages
+	for round := range 8 {
+		appendAll(t, j, bw(round, 1)...)
+		now, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		meta, err := newestMeta(bytes.NewReader(now))
+		if err != nil {
+			t.Fatal(err)
+		}
+		root := now[int(meta.root)*size:][:size]
+		for back := range older {
+			bad := bytes.Clone(now)
+			copy(bad[int(meta.root)*size+8:], older[back][8:])
+			file := filepath.Join(t.TempDir(), "older.db")
+			if err := os.WriteFile(file, bad, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_ = readDamaged(t, fmt.Sprintf("commit %d with the root of commit %d", round, back), file, uint64(101+round))
+		}
+		older = append(older, bytes.Clone(root))
+	}
+}
+
 // lastTailLeaf returns the page that holds the newest batch of the tail.
 func lastTailLeaf(t *testing.T, content []byte) (leaf uint64) {
 	t.Helper()

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 )
 
 // bbolt's pages, read without bbolt: it trusts them, so that a damaged one
@@ -313,42 +315,46 @@ func (t *tree) value(e element, limit int64, buf []byte) ([]byte, error) {
 // checkFreelist looks at the pages of the freelist: bbolt would read beyond
 // its map if their number were wrong.
 func (t *tree) checkFreelist() {
+	if _, err := t.freePages(); err != nil {
+		t.bad(err)
+	}
+}
+
+// freePages returns the pages that the freelist says are free, in order.
+// Memory: 8 bytes each, 2 MiB if all of 1 GiB is free.
+func (t *tree) freePages() (free []uint64, err error) {
 	const none = ^uint64(0)
 	if t.meta.freelist == none {
-		return
+		return nil, nil
 	}
 	p, err := t.page(t.meta.freelist)
 	if err != nil {
-		t.bad(err)
-		return
+		return nil, err
 	}
 	n, from := int64(p.count), int64(boltPageHeader)
 	if p.count == 0xffff {
 		b, err := t.bytes(&p, from, 8)
 		if err != nil {
-			t.bad(err)
-			return
+			return nil, err
 		}
 		n, from = int64(binary.NativeEndian.Uint64(b)), from+8
 	}
 	if p.flags != pageFreelist || n < 0 || n > (p.extent-from)/8 {
-		t.bad(fmt.Errorf("%s is no list of free pages", p.name))
-		return
+		return nil, fmt.Errorf("%s is no list of free pages", p.name)
 	}
-	last := uint64(1)
-	for i := range n {
-		b, err := t.bytes(&p, from+8*i, 8)
-		if err != nil {
-			t.bad(err)
-			return
-		}
-		id := binary.NativeEndian.Uint64(b)
+	b, err := t.bytes(&p, from, 8*n)
+	if err != nil {
+		return nil, err
+	}
+	free = make([]uint64, n)
+	for i, last := 0, uint64(1); i < len(free); i++ {
+		id := binary.NativeEndian.Uint64(b[8*i:])
 		if id <= last || id >= t.meta.pages {
-			t.bad(fmt.Errorf("%s lists page %d as free", p.name, id))
-			return
+			return nil, fmt.Errorf("%s lists page %d as free", p.name, id)
 		}
-		last = id
+		free[i], last = id, id
 	}
+	return free, nil
 }
 
 // checkBranches looks at all that is above the leaves, a few pages, and at what
@@ -373,7 +379,32 @@ func checkBranches(f *os.File, meta boltMeta) (err error) {
 			t.bad(e)
 		}
 	}
+	t.checkUsed(leaves)
 	return err
+}
+
+// checkUsed makes sure that no page that was visited, nor any of more, is used
+// twice or free: a page that was not written may be an older one that leads to what the
+// journal was then, without its newest records. Only a root page that holds all
+// of a small journal itself cannot be told from the newest one.
+func (t *tree) checkUsed(more []uint64) {
+	used := slices.AppendSeq(slices.Clone(more), maps.Keys(t.seen))
+	free, err := t.freePages()
+	if err != nil {
+		t.bad(err)
+		return
+	}
+	slices.Sort(used)
+	for i, id := range used {
+		if i > 0 && used[i-1] == id {
+			t.bad(fmt.Errorf("page %d is used twice", id))
+			return
+		}
+		if _, found := slices.BinarySearch(free, id); found {
+			t.bad(fmt.Errorf("page %d is used and free; the newest records may be missing", id))
+			return
+		}
+	}
 }
 
 // isLeaf reads only a page's header: one that is a branch where a leaf should
