@@ -30,12 +30,14 @@ type sieve struct {
 	where  *filter.Where
 	kept   []journal.Record // what is left of the last chunk; reused
 	seen   time.Time        // of the newest record that was sifted
+	back   bool             // the rest of the last chunk went back to the cursor
 	failed bool             // an evaluation failed: told once
 }
 
 // letGo frees what the last chunk was in.
 func (s *sieve) letGo() {
 	clear(s.kept)
+	s.back = false
 	if s.kept = s.kept[:0]; cap(s.kept) > 2*siftRecords {
 		s.kept = nil // a span's
 	}
@@ -128,6 +130,7 @@ func (o *outlet) filterBy(ctx context.Context, w *filter.Where) {
 		kept, _ := o.sift(ctx, o.held) // fails only if the connection ends
 		o.hold(kept, nil)
 	}
+	o.idle, o.end = false, false
 	o.reselect()
 }
 
@@ -187,15 +190,17 @@ func (o *outlet) draw(ctx context.Context, from feed) (chunk journal.Chunk, kept
 			return chunk, nil, err
 		}
 		kept, err = o.sift(ctx, chunk.Records)
+		chunk.End = chunk.End && !o.sieve.back
 		return chunk, kept, err
 	}
 	lent := o.lendMatcher(ctx, func(m *filter.Matcher) {
 		if chunk, err = from.Next(ctx); err == nil {
 			if rest := o.turn(ctx, m, chunk.Records); len(rest) > 0 {
-				o.cursor.Seek(rest[0].Seq)
+				o.putBack(rest[0].Seq)
 			}
 		}
 	})
+	chunk.End = chunk.End && !o.sieve.back
 	return chunk, o.sieve.kept, cmp.Or(err, lent)
 }
 
@@ -208,11 +213,17 @@ func (o *outlet) sift(ctx context.Context, recs []journal.Record) ([]journal.Rec
 			return nil, err
 		}
 		if len(recs) > 0 && (o.past == nil || o.past.span == nil) {
-			o.cursor.Seek(recs[0].Seq)
+			o.putBack(recs[0].Seq)
 			break
 		}
 	}
 	return o.sieve.kept, nil
+}
+
+// putBack makes the cursor give the records from seq on again.
+func (o *outlet) putBack(seq uint64) {
+	o.cursor.Seek(seq)
+	o.sieve.back = true
 }
 
 // turn adds the records that pass to what the sieve keeps. It ends early, at
