@@ -8,7 +8,8 @@ package filter
 // event, with a factor that is known when the expression is compiled.
 const (
 	// maxExpression bounds an expression, in bytes: 80 fingerprints in a list
-	// have less.
+	// have less. The parser goes down once for each "!", too, before it counts:
+	// some MiB of stack at worst.
 	maxExpression = 4096
 
 	// maxNodes bounds what an expression is made of: names, constants,

@@ -59,11 +59,22 @@ func (e *ExprError) Error() string {
 // Compiling takes at most some milliseconds and MiB, see limits.go.
 func CompileWhere(source string, now time.Time, loc *time.Location) (*Where, error) {
 	c := compiling{source: source, v: vocab(), clock: clock{now, loc}}
-	w, err := c.compile()
+	w, err := fenced(c.compile)
 	if err != nil {
 		return nil, c.explained(err)
 	}
 	return w, nil
+}
+
+// fenced makes a panic an error: the library works on what strangers send to
+// a recorder, which must not end because of it. (Its machine does so itself.)
+func fenced(compile func() (*Where, error)) (w *Where, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			w, err = nil, fmt.Errorf("it cannot be compiled: %v", r)
+		}
+	}()
+	return compile()
 }
 
 // compiling is one call of CompileWhere.

@@ -313,6 +313,14 @@ func TestHostileExpressions(t *testing.T) {
 	f(e+" == 1", "on the left of a range")
 }
 
+// A fault of the library is an error of the expression.
+func TestPanicsAreFenced(t *testing.T) {
+	w, err := fenced(func() (*Where, error) { panic("index out of range") })
+	if w != nil || err == nil || err.Error() != "it cannot be compiled: index out of range" {
+		t.Errorf("%v, %v", w, err)
+	}
+}
+
 // What an expression would do with a large event is known before it is done.
 func TestWorkIsBounded(t *testing.T) {
 	m := NewMatcher()
