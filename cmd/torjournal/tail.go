@@ -125,10 +125,15 @@ func (t *fileTail) open(ctx context.Context) (*daemon.Reader, error) {
 			return rd, nil
 		case ctx.Err() != nil || !t.passes(err):
 			return nil, noJournal{err}
-		case !told && errors.Is(err, journal.ErrLocked):
+		case t.next == 0 && errors.Is(err, os.ErrNotExist):
+			t.next = 1 // whatever will be in it happens from now on
+		}
+		switch {
+		case told:
+		case errors.Is(err, journal.ErrLocked):
 			t.say("who holds %s does not answer; waiting for it", t.path)
 			told = true
-		case !told:
+		default:
 			t.say("no recorder runs on %s yet; waiting for one", t.path)
 			told = true
 		}

@@ -158,7 +158,12 @@ func TestTailSurvivesTheRecorder(t *testing.T) {
 // journal takes its place.
 func TestTailOfAFile(t *testing.T) {
 	place := journalIn(t)
+	early := startTail(t, "--journal", place, "-o", "json", "-n", "3") // of a journal that is not there yet all is shown
+	early.await("yet; waiting for one", 1)
 	written(t, place, 1, 12)
+	early.await("650 BW 12 12", 1)
+	early.interrupt()
+	contiguous(t, numbers(t, early.out.String()), 1, 12)
 	l := startTail(t, "--journal", place, "-o", "json", "-n", "3")
 	l.await("no recorder runs on "+place+"; waiting for one", 1)
 	l.await("650 BW 12 12", 1)
