@@ -126,6 +126,7 @@ func (s *privateServer) fetch(w http.ResponseWriter, r *http.Request) {
 	case s.fetches <- struct{}{}:
 		defer func() { <-s.fetches }()
 	case <-r.Context().Done():
+		fail(w, r, r.Context().Err()) // silence would be taken for an answer
 		return
 	}
 	st, err := s.reader.Fetch(r.Context(), seq, rng)
@@ -164,6 +165,7 @@ func (s *privateServer) rollups(w http.ResponseWriter, r *http.Request) {
 	case s.fetches <- struct{}{}:
 		defer func() { <-s.fetches }()
 	case <-r.Context().Done():
+		fail(w, r, r.Context().Err()) // silence would be taken for an answer
 		return
 	}
 	out, err := s.reader.Rollups(r.Context(), rng.Since, rng.Until)
