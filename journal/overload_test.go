@@ -114,6 +114,146 @@ func TestOfferedMoreThanTheDiskTakes(t *testing.T) {
 	}
 }
 
+// A source that offers 20 million events a second, by a clock that stands still
+// while anybody works: first to a disk that takes 400,000 of them a second, then
+// to one that stands still. It is held back, and when it has been for 30 s
+// events are dropped; what is kept is bounded all the time, and each event that
+// was offered is delivered, in order, or counted as dropped in the journal.
+func TestTwentyMillionASecond(t *testing.T) {
+	during := 300 * time.Millisecond // of each half
+	if testing.Short() {
+		during /= 6
+	}
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		stands := false
+		j := openTest(t, "", Options{wrapCommit: func(commit commitFunc) commitFunc {
+			return func(c *change) (outcome, error) {
+				if stands {
+					<-gate
+				}
+				if c.batch != nil {
+					time.Sleep(time.Duration(c.batch.hdr.count()) * time.Second / 400_000)
+				}
+				return commit(c)
+			}
+		}})
+		c := j.NewCursor(0, event.AllTypes())
+		defer c.Close()
+		runtime.GC()
+		base := liveHeap()
+
+		src := millions{j: j}
+		if held := src.offer(t, during); held < during/2 {
+			t.Errorf("it was held back for %v of %v", held, during)
+		}
+		if err := j.Flush(within(t)); err != nil {
+			t.Fatal(err)
+		}
+		if st := j.Stats(); st.Dropped != 0 || st.Records != src.offered {
+			t.Errorf("%d offered to the slow disk, %d recorded, %d dropped", src.offered, st.Records, st.Dropped)
+		}
+
+		stands = true
+		before := src.offered
+		if held := src.offer(t, overloadAfter+during); held != overloadAfter {
+			t.Errorf("the disk that stands still held it back for %v", held)
+		}
+		if n, most := src.offered-before, uint64(perSecond*(during+time.Second).Seconds()); n < uint64(perSecond*during.Seconds()) || n > most {
+			t.Errorf("%d were offered to the disk that stands still", n)
+		}
+		close(gate)
+		if err := j.Flush(within(t)); err != nil {
+			t.Fatal(err)
+		}
+		runtime.GC()
+		if live := liveHeap(); live > base+64<<20 {
+			t.Errorf("%d MiB are held at the end, %d in the beginning", live>>20, base>>20)
+		}
+		delivered, told := src.delivered(t, c)
+		st := j.Stats()
+		t.Logf("%d offered, %d delivered, %d dropped", src.offered, delivered, st.Dropped)
+		if told != st.Dropped || delivered+told != src.offered || told == 0 {
+			t.Errorf("%d offered, %d delivered, %d dropped, the journal tells of %d", src.offered, delivered, st.Dropped, told)
+		}
+	})
+}
+
+const (
+	perSecond = 20_000_000
+	perCall   = 250 // as many as one read from a control port brings
+)
+
+// millions is a source of perSecond events. Those of one call are the same, so
+// that they cost nothing to make.
+type millions struct {
+	j       *Journal
+	offered uint64
+}
+
+// offer offers events for a time, and says how much of it it was held back.
+func (m *millions) offer(t *testing.T, during time.Duration) (held time.Duration) {
+	t.Helper()
+	begin := time.Now()
+	evs := make([]event.Event, perCall)
+	for time.Since(begin) < during {
+		for range perSecond / 1000 / perCall {
+			ev := &premade{event.BW, fmt.Appendf(nil, "650 BW %d 0\r\n", m.offered/perCall)}
+			for i := range evs {
+				evs[i] = ev
+			}
+			since := time.Now()
+			if err := m.j.Append(t.Context(), evs...); err != nil {
+				t.Fatal(err)
+			}
+			held += time.Since(since)
+			m.offered += perCall
+		}
+		waiting, _ := m.j.q.waitingBytes()
+		m.j.win.mu.RLock()
+		window := m.j.win.bytes
+		m.j.win.mu.RUnlock()
+		if waiting > queueBytes || window > windowBytes+turnBytes+turnEvents*recordCost {
+			t.Fatalf("%d bytes wait, %d are in the window", waiting, window)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return held
+}
+
+// delivered reads what came of it: how many events, and of how many drops the
+// journal tells.
+func (m *millions) delivered(t *testing.T, c *Cursor) (events, dropped uint64) {
+	t.Helper()
+	call, of := uint64(0), 0 // the call that the last event was of, and how many of it have come
+	for {
+		ch, err := c.Next(within(t))
+		if err != nil || ch.Gap != nil || ch.Lost != nil {
+			t.Fatalf("%v, gap %v, lost %v", err, ch.Gap, ch.Lost)
+		}
+		if ch.empty() {
+			return events, dropped
+		}
+		for _, r := range ch.Records {
+			f := strings.Fields(string(r.Wire))
+			if r.Type == event.JOURNAL {
+				_, count, _ := strings.Cut(f[4], "=")
+				n, _ := strconv.ParseUint(count, 10, 64)
+				dropped += n
+				continue
+			}
+			n, _ := strconv.ParseUint(f[2], 10, 64)
+			if n > call {
+				call, of = n, 0
+			}
+			if of++; n < call || of > perCall {
+				t.Fatalf("event %d of call %d comes after call %d", of, n, call)
+			}
+			events++
+		}
+	}
+}
+
 // liveHeap returns the bytes that the last garbage collection found in use.
 func liveHeap() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
