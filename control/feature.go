@@ -13,23 +13,23 @@ const featureMeta = "JOURNAL_META"
 // useFeature switches our features on and passes the others to the source
 // (control-spec, section 3.14). If it refuses one, none of ours is on.
 func (c *conn) useFeature(cmd command) error {
-	var theirs []string
-	ours := false
-	for _, f := range fields(cmd.args) {
+	theirs, ours := []byte("USEFEATURE"), false
+	none := len(theirs)
+	for f := range fields(cmd.args) {
 		if strings.EqualFold(f, featureMeta) {
 			ours = true
 		} else {
-			theirs = append(theirs, f)
+			theirs = append(append(theirs, ' '), f...)
 		}
 	}
 	switch {
 	case !ours:
 		return c.forward(cmd)
-	case len(theirs) == 0:
+	case len(theirs) == none:
 		return c.answer([]byte("250 OK\r\n"), (*outlet).useMeta)
 	}
 	var answer bytes.Buffer
-	err := c.pass([]byte("USEFEATURE "+strings.Join(theirs, " ")+"\r\n"), limited{&answer})
+	err := c.pass(append(theirs, "\r\n"...), limited{&answer})
 	if err != nil {
 		return c.settleReply(&reply{conn: c}, err)
 	}

@@ -2,6 +2,7 @@ package control
 
 import (
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -15,9 +16,9 @@ const ownKeys = "journal/"
 
 // getInfo answers GETINFO (control-spec, section 3.9).
 func (c *conn) getInfo(cmd command) error {
-	keys := fields(cmd.args)
-	own, amended := 0, 0
-	for _, k := range keys {
+	own, amended, all := 0, 0, 0
+	for k := range fields(cmd.args) {
+		all++
 		switch {
 		case strings.HasPrefix(k, ownKeys):
 			own++
@@ -28,12 +29,12 @@ func (c *conn) getInfo(cmd command) error {
 	switch {
 	case own+amended == 0:
 		return c.forward(cmd)
-	case len(keys) > maxKeys:
+	case all > maxKeys:
 		return c.say("551 A GETINFO with keys of torjournal may have at most %d keys; ask in several commands", maxKeys)
 	case own > 0 && !c.history.Load():
 		return c.say("551 GETINFO journal/… %s", noHistory)
 	}
-	parts, err := c.ownAnswers(keys)
+	parts, err := c.ownAnswers(slices.Collect(fields(cmd.args)))
 	if err != nil {
 		return c.say("551 %v", err)
 	}

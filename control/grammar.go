@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"iter"
 	"strings"
 	"sync"
 )
@@ -143,8 +144,9 @@ func parseCommand(raw []byte) command {
 }
 
 // fields splits arguments at blanks, as GETINFO, SETEVENTS and USEFEATURE do.
-func fields(args string) []string {
-	return strings.FieldsFunc(args, func(r rune) bool { return r == ' ' })
+// It makes no list: that of a long command would be many times as large.
+func fields(args string) iter.Seq[string] {
+	return strings.FieldsFuncSeq(args, func(r rune) bool { return r == ' ' })
 }
 
 // word is one argument of a command.

@@ -156,6 +156,32 @@ func TestIncomingTogether(t *testing.T) {
 	until(t, "the room to come back", func() bool { return r.srv.incoming.Load() == 0 })
 }
 
+// TestCommandsInFlight: while tor thinks about commands that are as long as
+// all of them may be, no more is held than the commands.
+func TestCommandsInFlight(t *testing.T) {
+	r := newRig(t, Access{NoAuth: true})
+	r.tor.began, r.tor.answer = make(chan struct{}), make(chan struct{})
+	long := "GETINFO" + strings.Repeat(" a", (maxCommand-9)/2) + "\r\n"
+	const n = maxIncoming / maxCommand
+	var peers []*peer
+	for range n {
+		peers = append(peers, r.login())
+	}
+	before, _ := memoryInUse()
+	for _, p := range peers {
+		p.send(long)
+		<-r.tor.began
+	}
+	after, _ := memoryInUse()
+	if per := int64(after-before) / n; per > maxCommand*3/2 {
+		t.Errorf("%d bytes are held for each command of %d", per, len(long))
+	}
+	for _, p := range peers {
+		r.tor.answer <- struct{}{}
+		p.line()
+	}
+}
+
 // until waits for a condition.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()

@@ -14,15 +14,16 @@ const (
 	// is what strangers can make the server hold.
 	maxEarlyCommand = 8 << 10
 
-	// maxIncoming bounds all unfinished commands of all connections
-	// together, in bytes, beyond smallCommand each. Without it
-	// maxConnections × maxCommand = 2 GiB could be held.
+	// maxIncoming bounds all commands of all connections together that have
+	// not been answered, in bytes, beyond smallCommand each; the buffer that
+	// one grows in has a quarter more. Without it maxConnections × maxCommand
+	// = 2 GiB could be held. While tor is asked nothing else is held of one.
 	maxIncoming = 8 << 20
 
 	// smallCommand is how much of a command costs no part of maxIncoming.
 	// Nearly every command of nyx, stem and txtorcon is shorter. Worst case
-	// maxConnections × 4 KiB = 8 MiB.
-	smallCommand = 4 << 10
+	// maxConnections × 1 KiB = 2 MiB.
+	smallCommand = 1 << 10
 
 	// maxConnections bounds the connections of all listeners together. One
 	// that waits holds 2 KiB and a stack as large (8 MiB in all), and two

@@ -36,18 +36,20 @@ func (c *conn) setEvents(cmd command) error {
 // eventTypes reads the names, or returns the first that nobody knows.
 func (c *conn) eventTypes(args string) (types event.Set, bad string) {
 	offered := c.srv.demand.EventNames()
-	var list []event.Type
-	for _, name := range fields(args) {
+	for name := range fields(args) {
 		t := event.ParseType(name)
 		switch {
 		case t == "EXTENDED": // once asked for the long form, which is the only one now
 		case offered.Has(t) || t.Known(): // of a known one that is not offered the source is the judge
-			list = append(list, t)
+			if !t.Known() { // the subscription keeps the name: it must not keep the command
+				t = event.Type(strings.Clone(string(t)))
+			}
+			types = types.Union(event.NewSet(t))
 		default:
 			return event.Set{}, name
 		}
 	}
-	return event.NewSet(list...), ""
+	return types, ""
 }
 
 // unasked are types that may be subscribed to without asking the source:

@@ -41,6 +41,7 @@ type Conn struct {
 	nc     net.Conn
 	raw    syscall.RawConn // of nc if it is TCP, else nil
 	events func([][]byte)
+	quiet  bool          // no events are expected
 	dying  chan struct{} // closed by fail, first of all
 	done   chan struct{} // closed by the reader when it has ended
 
@@ -94,10 +95,11 @@ func dialError(ctx context.Context, a Address, err error) error {
 // events blocks, nothing is read. It must not wait for a command of the same
 // Conn, nor close it. If events is nil, asynchronous replies are dropped.
 func New(nc net.Conn, events func(wires [][]byte)) *Conn {
-	if events == nil {
+	quiet := events == nil
+	if quiet {
 		events = func([][]byte) {}
 	}
-	c := &Conn{nc: nc, raw: tcpOf(nc), events: events, dying: make(chan struct{}), done: make(chan struct{})}
+	c := &Conn{nc: nc, raw: tcpOf(nc), events: events, quiet: quiet, dying: make(chan struct{}), done: make(chan struct{})}
 	go c.read()
 	return c
 }

@@ -13,6 +13,11 @@ const (
 	// readSize is what the buffer begins with and returns to.
 	readSize = 64 << 10
 
+	// quietSize is readSize of a connection without events: most replies are
+	// shorter, and there are thousands of such connections, one for each
+	// controller. While reads fill the buffer it grows to readSize.
+	quietSize = 2 << 10
+
 	// maxLine bounds one line. The longest that tor sends are lists in one
 	// line (exit policies, families): some 100 kB.
 	maxLine = 4 << 20
@@ -28,6 +33,7 @@ const (
 // reader is what the reading goroutine knows. It alone uses it.
 type reader struct {
 	*Conn
+	least int    // bytes that buf begins with and returns to
 	buf   []byte // what has been read and not yet been dealt with is buf[:fill]
 	fill  int
 	spans []span // asynchronous replies whose end lies in buf
@@ -51,7 +57,11 @@ type span struct{ from, to int }
 // read is the reading goroutine.
 func (c *Conn) read() {
 	defer close(c.done)
-	r := &reader{Conn: c, buf: make([]byte, readSize)}
+	r := &reader{Conn: c, least: readSize}
+	if c.quiet {
+		r.least = quietSize
+	}
+	r.buf = make([]byte, r.least)
 	for {
 		n, err := c.nc.Read(r.buf[r.fill:])
 		c.quickAck()
@@ -210,14 +220,18 @@ func (r *reader) deliver() {
 // makes room behind it.
 func (r *reader) compact(from int) error {
 	rest := r.buf[from:r.fill]
+	size := len(r.buf)
 	switch {
 	case len(rest) >= maxLine:
 		return fmt.Errorf("controlport: %w: a line of more than %d MiB", ErrMalformed, maxLine>>20)
-	case len(rest) == len(r.buf):
-		r.buf = append(r.buf, make([]byte, len(r.buf))...)
-	case len(r.buf) > readSize && len(rest) < readSize/2:
-		r.buf = append(make([]byte, 0, readSize), rest...)[:readSize]
-	default:
+	case len(rest) == size, r.fill == size && size < readSize:
+		size *= 2
+	case size > r.least && len(rest) < r.least/2 && (size > readSize || r.fill < size):
+		size = r.least
+	}
+	if size != len(r.buf) {
+		r.buf = append(make([]byte, 0, size), rest...)[:size]
+	} else {
 		copy(r.buf, rest)
 	}
 	r.fill = len(rest)
