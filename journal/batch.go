@@ -131,12 +131,25 @@ type encoder struct {
 }
 
 func newEncoder(level zstd.EncoderLevel) (*encoder, error) {
-	zw, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1),
-		zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
+	zw, err := newZstd(level)
+	if err != nil {
+		return nil, err
+	}
+	return &encoder{zw: zw}, nil
+}
+
+// zstdWindow is how far zstd looks back. Hardly a commit or a column has more
+// bytes; twice or eight times as many make no corpus smaller. = 1.1 MiB of
+// history for each encoder.
+const zstdWindow = 1 << 20
+
+func newZstd(level zstd.EncoderLevel) (*zstd.Encoder, error) {
+	zw, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
+		zstd.WithSingleSegment(true), zstd.WithWindowSize(zstdWindow), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return nil, fmt.Errorf("journal: zstd: %w", err)
 	}
-	return &encoder{zw: zw}, nil
+	return zw, nil
 }
 
 // encode returns the envelope of the numbered ones among recs, which must be
@@ -156,9 +169,10 @@ func (e *encoder) encode(recs []Record) (header, []byte) {
 	return h, data
 }
 
-// scratchKept is the most that an encoder keeps between batches: one event of
-// many megabytes must not stay in memory for ever. = 2 scratches × 4 MiB.
-const scratchKept = 4 << 20
+// scratchKept is the most that an encoder keeps between batches: what a commit
+// takes, but one event of many megabytes must not stay in memory for ever. = 2
+// scratches × 1.25 MiB.
+const scratchKept = 5 << 18
 
 func (e *encoder) shrink() {
 	if cap(e.payload) > scratchKept {

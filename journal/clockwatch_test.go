@@ -118,7 +118,7 @@ func TestClockJumpInsideATurn(t *testing.T) {
 func (q *queue) waits() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.head < len(q.items)
+	return q.items.len() > 0
 }
 
 // However the wall clock has jumped, a look by time finds exactly the records

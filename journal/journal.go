@@ -24,6 +24,7 @@ type Journal struct {
 	win    *window
 	cache  *blockCache
 	chunks chunkPool
+	pieces sync.Pool // *[pieceItems]item, cleared: of Append
 	writer *writer
 	sealer *sealer
 	stop   chan struct{} // closed when Close begins
@@ -185,14 +186,23 @@ func (j *Journal) pause(d time.Duration) (stopping bool) {
 // and recorded. After an error a first part of the events may have been queued.
 // The bytes that Format returns must not change any more.
 func (j *Journal) Append(ctx context.Context, evs ...event.Event) error {
-	if len(evs) > smallAppend {
+	switch {
+	case len(evs) <= smallAppend:
+		var items [smallAppend]item
+		return j.append(ctx, items[:0], evs)
+	case len(evs) > pieceItems:
 		return j.append(ctx, make([]item, 0, len(evs)), evs)
 	}
-	var items [smallAppend]item
-	return j.append(ctx, items[:0], evs)
+	piece, _ := j.pieces.Get().(*[pieceItems]item)
+	if piece == nil {
+		piece = new([pieceItems]item)
+	}
+	defer j.pieces.Put(piece)
+	defer clear(piece[:len(evs)])
+	return j.append(ctx, piece[:0], evs)
 }
 
-// smallAppend is how many events Append takes without allocating.
+// smallAppend is how many events Append takes on its stack.
 const smallAppend = 4
 
 func (j *Journal) append(ctx context.Context, items []item, evs []event.Event) error {

@@ -18,15 +18,11 @@ type packer struct {
 }
 
 func newPacker() (*packer, error) {
-	cols, err := columns.NewEncoder(zstd.SpeedBetterCompression)
+	zw, err := newZstd(zstd.SpeedBetterCompression) // for both: its tables have 4 MiB
 	if err != nil {
 		return nil, err
 	}
-	lines, err := newEncoder(zstd.SpeedBetterCompression)
-	if err != nil {
-		return nil, err
-	}
-	return &packer{cols: cols, lines: lines}, nil
+	return &packer{cols: columns.NewEncoder(zw), lines: &encoder{zw: zw}}, nil
 }
 
 // fewRecords is the size in bytes below which a block of lines may be the

@@ -19,7 +19,8 @@ const (
 	itemCost = 80
 
 	// turnEvents bounds the events of one turn of the writer, whatever their
-	// size. = 8192 × (an item, a record) = 1.3 MiB of bookkeeping.
+	// size. = 8192 × (an item of 72 bytes, a record of 80, a byte) = 1.2 MiB
+	// of bookkeeping.
 	turnEvents = 8192
 
 	// overloadAfter is how long an event waits at a full queue before events
@@ -76,10 +77,9 @@ type queue struct {
 	wake      chan struct{}        // capacity 1; sent to when the writer has something to do
 
 	mu       sync.Mutex
-	items    []item // guarded by mu; items[head:] wait for the writer
-	head     int    // guarded by mu
-	bytes    int    // guarded by mu; cost of items[head:]
-	ops      int    // guarded by mu; how many of items[head:] are ops
+	items    itemList // guarded by mu; they wait for the writer
+	bytes    int      // guarded by mu; cost of items
+	ops      int      // guarded by mu; how many of items are ops
 	waiting  []*waiter
 	taken    time.Duration // guarded by mu; arrival of the oldest event that the writer holds
 	holding  bool          // guarded by mu; whether the writer holds any
@@ -208,10 +208,7 @@ func (q *queue) enterLocked(items []item) []item {
 			if items[i].op != nil {
 				q.ops++
 			}
-			if len(q.items) == cap(q.items) && q.head > len(q.items)/4 {
-				q.moveLocked() // instead of growing
-			}
-			q.items = append(q.items, items[i])
+			q.items.push(&items[i])
 		case q.overload:
 			q.dropLocked(&items[i])
 		default:
@@ -230,17 +227,14 @@ func (q *queue) dropLocked(it *item) {
 // takes something, what finds no room is dropped instead of waiting.
 func (q *queue) overloadLocked() {
 	q.overload = true
-	kept := q.items[:q.head]
-	for i := q.head; i < len(q.items); i++ {
-		if it := &q.items[i]; it.sheddable() {
+	q.items.keep(func(it *item) bool {
+		if it.sheddable() {
 			q.bytes -= it.cost()
 			q.dropLocked(it)
-		} else {
-			kept = append(kept, *it)
+			return false
 		}
-	}
-	clear(q.items[len(kept):])
-	q.items = kept
+		return true
+	})
 	if len(q.waiting) > 0 {
 		signal(q.waiting[0].turn)
 	}
@@ -253,23 +247,21 @@ func (q *queue) take(dst []item, max int) (items []item, dropped tally, closed b
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	items, size := dst[:0], 0
-	for q.head < len(q.items) {
-		it := &q.items[q.head]
+	for q.items.len() > 0 {
+		it := q.items.front()
 		if len(items) > 0 && (it.op != nil || size+len(it.wire) > max || len(items) == turnEvents) {
 			break
 		}
 		size += len(it.wire)
 		q.bytes -= it.cost()
 		items = append(items, *it)
-		*it = item{}
-		q.head++
+		q.items.pop()
 		if op := items[len(items)-1].op; op != nil {
 			q.ops--
 			break
 		}
 	}
 	if len(items) > 0 {
-		q.compactLocked()
 		q.taken, q.holding, q.overload = items[0].mono, true, false
 	}
 	if len(q.waiting) > 0 {
@@ -277,22 +269,6 @@ func (q *queue) take(dst []item, max int) (items []item, dropped tally, closed b
 	}
 	dropped, q.dropped = q.dropped, nil
 	return items, dropped, q.closed && len(q.waiting) == 0
-}
-
-// compactLocked keeps the slice from growing while it is used as a queue.
-func (q *queue) compactLocked() {
-	switch {
-	case q.head == len(q.items):
-		q.items, q.head = q.items[:0], 0
-	case q.head > 1024 && q.head > len(q.items)/2:
-		q.moveLocked()
-	}
-}
-
-func (q *queue) moveLocked() {
-	n := copy(q.items, q.items[q.head:])
-	clear(q.items[n:])
-	q.items, q.head = q.items[:n], 0
 }
 
 // release says that what take returned is published.
@@ -308,10 +284,10 @@ func (q *queue) release() {
 func (q *queue) hurry(max int) (since time.Duration, now, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.head == len(q.items) {
+	if q.items.len() == 0 {
 		return 0, q.closed || q.dropped != nil, false
 	}
-	return q.items[q.head].mono, q.closed || q.ops > 0 || q.bytes >= max || len(q.waiting) > 0, true
+	return q.items.front().mono, q.closed || q.ops > 0 || q.bytes >= max || len(q.waiting) > 0, true
 }
 
 // oldestLocked returns the arrival of the oldest event that is not published.
@@ -319,8 +295,8 @@ func (q *queue) oldestLocked() (time.Duration, bool) {
 	switch {
 	case q.holding:
 		return q.taken, true
-	case q.head < len(q.items):
-		return q.items[q.head].mono, true
+	case q.items.len() > 0:
+		return q.items.front().mono, true
 	case len(q.waiting) > 0:
 		return q.waiting[0].mono, true
 	}

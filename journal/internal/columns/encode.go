@@ -68,16 +68,11 @@ type shape struct {
 	ops  uint64
 }
 
-// NewEncoder returns an encoder whose entropy stage has the given level.
-func NewEncoder(level zstd.EncoderLevel) (*Encoder, error) {
-	zw, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1),
-		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true))
-	if err != nil {
-		return nil, fmt.Errorf("columns: zstd: %w", err)
-	}
+// NewEncoder returns an encoder whose entropy stage is zw.
+func NewEncoder(zw *zstd.Encoder) *Encoder {
 	e := &Encoder{out: sectionWriter{zw: zw}, spare: make(map[string]*group), types: make(map[string]*forms)}
 	e.hops.ids = make(map[string]uint32)
-	return e, nil
+	return e
 }
 
 // reset begins a block. It keeps the room that the last one took: the next one

@@ -11,10 +11,12 @@ import (
 
 func newPair(tb testing.TB) (*Encoder, *zstd.Decoder) {
 	tb.Helper()
-	e, err := NewEncoder(zstd.SpeedBetterCompression)
+	zw, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
+		zstd.WithSingleSegment(true))
 	if err != nil {
 		tb.Fatal(err)
 	}
+	e := NewEncoder(zw)
 	z, err := zstd.NewReader(nil, zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxStream))
 	if err != nil {
 		tb.Fatal(err)
