@@ -50,6 +50,7 @@ type Config struct {
 	Scrub       string // file of the key that what names others is hashed with; it is made if it is not there; "": nothing is hashed
 	Group       string // of the private socket; "": only the daemon's user
 	Listeners   []Listener
+	Heap        int64 // bytes that the process's Go heap shall have at most; 0: as many as it takes
 	Logger      *slog.Logger
 
 	// Ready, if not nil, is called once when everything listens.
@@ -189,6 +190,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	}
 	run(func(ctx context.Context) error { d.rates.run(ctx); return nil })
 	servers.Go(func() { d.upkeep.run(recording) })
+	servers.Go(func() { keepHeap(serving, d.cfg.Heap) })
 	run(d.removeBackups)
 	d.announce()
 
