@@ -244,17 +244,37 @@ func appendRecords(dst []byte, recs []Record) []byte {
 const otherBit = 63
 
 // decodeBatch returns the records of the envelope's payload that are of the
-// given types; empty means all. Their Wire are parts of one buffer that
-// belongs to them. stored is what splitEnvelope returned.
+// given types; empty means all. Their Wire are parts of few buffers that
+// belong to them. stored is what splitEnvelope returned.
 func decodeBatch(h header, stored []byte, types event.Set) ([]Record, error) {
-	if h.codec == codecColumns {
-		return decodeColumns(h, stored, types)
+	n := min(h.count(), 1<<16)
+	if !types.Empty() {
+		n = min(n, 64)
 	}
-	payload, err := unpack(h, stored)
+	recs := make([]Record, 0, n)
+	_, err := eachRecord(h, stored, Range{Types: types}, func(r *Record) bool {
+		recs = append(recs, *r)
+		return true
+	})
 	if err != nil {
 		return nil, err
 	}
-	return decodeRecords(h, payload, types)
+	return recs, nil
+}
+
+// eachRecord calls visit for the records of the envelope's payload that are in
+// r, but for its session, until visit returns false; then more is false. The
+// Record is visit's to copy and not to keep. After an error, which comes where
+// the payload does not parse, some may have been visited.
+func eachRecord(h header, stored []byte, r Range, visit func(*Record) bool) (more bool, err error) {
+	if h.codec == codecColumns {
+		return eachOfColumns(h, stored, r, visit)
+	}
+	payload, err := unpack(h, stored)
+	if err != nil {
+		return false, err
+	}
+	return eachOfLines(h, payload, r, visit)
 }
 
 func unpack(h header, stored []byte) ([]byte, error) {
@@ -285,30 +305,30 @@ var unzstd = func() *zstd.Decoder {
 	return d
 }()
 
-func decodeRecords(h header, payload []byte, types event.Set) ([]Record, error) {
+func eachOfLines(h header, payload []byte, r Range, visit func(*Record) bool) (more bool, err error) {
 	n := h.count()
-	capacity := min(n, 1<<16)
-	if !types.Empty() {
-		capacity = min(n, 64)
-	}
 	p := payloadReader{rest: payload}
-	recs := make([]Record, 0, capacity)
+	b := r.bounds(&h)
+	rec := Record{Session: h.session}
 	var us int64
 	for i := range n {
-		typ := p.typ()
+		rec.Seq, rec.Type = h.first+i, p.typ()
 		us += p.varint()
-		wire := p.bytes()
+		rec.Wire = p.bytes()
 		if p.bad {
-			return nil, fmt.Errorf("record %d of %d does not parse", i+1, n)
+			return false, fmt.Errorf("record %d of %d does not parse", i+1, n)
 		}
-		if types.Empty() || types.Has(typ) {
-			recs = append(recs, Record{Seq: h.first + i, Session: h.session, Time: arrival(us), Type: typ, Wire: wire})
+		if !b.hold(rec.Seq, us) || !r.Types.Empty() && !r.Types.Has(rec.Type) {
+			continue
+		}
+		if rec.Time = arrival(us); !visit(&rec) {
+			return false, nil
 		}
 	}
 	if len(p.rest) != 0 {
-		return nil, fmt.Errorf("%d bytes follow the last record", len(p.rest))
+		return false, fmt.Errorf("%d bytes follow the last record", len(p.rest))
 	}
-	return recs, nil
+	return true, nil
 }
 
 // arrival returns the time of an arrival in the file.

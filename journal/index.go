@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"math"
 )
 
 // indexSize is the length of an index entry: the header of its block without
@@ -44,6 +45,30 @@ func parseIndex(data []byte) (h header, err error) {
 		crc: binary.BigEndian.Uint32(data[12:]), first: u64(16), last: u64(24), session: u64(32),
 		minTime: int64(u64(40)), maxTime: int64(u64(48)), mask: u64(56),
 	}, nil
+}
+
+// bounds are those of a Range in the file's terms, all of them inclusive.
+type bounds struct {
+	from, to     uint64
+	since, until int64 // µs since 1970 UTC
+}
+
+func (g Range) bounds(h *header) bounds {
+	b := bounds{g.From, g.To, math.MinInt64, math.MaxInt64}
+	if b.to == 0 {
+		b.to = h.last
+	}
+	if !g.Since.IsZero() {
+		b.since = ceilMicro(g.Since)
+	}
+	if !g.Until.IsZero() {
+		b.until = ceilMicro(g.Until) - 1
+	}
+	return b
+}
+
+func (b *bounds) hold(seq uint64, us int64) bool {
+	return b.from <= seq && seq <= b.to && b.since <= us && us <= b.until
 }
 
 // mayHold reports whether a batch with that header can hold a record of g. A

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"sync"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -52,29 +53,43 @@ func (p *packer) encode(recs []Record) (header, []byte) {
 	return h, data
 }
 
-// decodeColumns is decodeRecords for a payload by columns.
-func decodeColumns(h header, stored []byte, types event.Set) ([]Record, error) {
-	n := h.count()
-	capacity := min(n, 1<<16)
-	var want func(string) bool
-	if !types.Empty() {
-		capacity = min(n, 64)
-		want = func(typ string) bool { return types.Has(event.Type(typ)) }
-	}
-	recs := make([]Record, 0, capacity)
-	err := columns.Decode(unzstd, stored, int(n), int(h.raw), want, func(i int, r columns.Row) {
-		recs = append(recs, Record{
-			Seq: h.first + uint64(i), Session: h.session, Time: arrival(r.Time), Type: event.Type(r.Type), Wire: r.Wire,
-		})
+// decoders are the decoders that nobody uses just now; a collection takes
+// them. = 2 MiB each, as many as there are goroutines that decode at once.
+var decoders = sync.Pool{New: func() any { return columns.NewDecoder(unzstd) }}
+
+// eachOfColumns is eachRecord for a payload by columns.
+func eachOfColumns(h header, stored []byte, r Range, visit func(*Record) bool) (more bool, err error) {
+	d := decoders.Get().(*columns.Decoder)
+	defer decoders.Put(d)
+	more = true
+	rec := Record{Session: h.session}
+	err = d.Decode(stored, int(h.count()), int(h.raw), r.columns(&h), func(i int, row columns.Row) bool {
+		rec.Seq, rec.Time, rec.Type, rec.Wire = h.first+uint64(i), arrival(row.Time), event.Type(row.Type), row.Wire
+		more = visit(&rec)
+		return more
 	})
-	return recs, err
+	return more, err
+}
+
+// columns says what of a block by columns is in g.
+func (g Range) columns(h *header) (w columns.Want) {
+	if !g.Types.Empty() {
+		w.Type = func(typ string) bool { return g.Types.Has(event.Type(typ)) }
+	}
+	b := g.bounds(h)
+	if h.first < b.from || h.last > b.to || h.minTime < b.since || h.maxTime > b.until {
+		w.Row = func(i int, us int64) bool { return b.hold(h.first+uint64(i), us) }
+	}
+	return w
 }
 
 // timeAt returns the arrival of record seq of a batch. Of a block by columns
 // it decodes the arrivals alone.
 func timeAt(h header, stored []byte, seq uint64) (time.Time, error) {
 	if h.codec == codecColumns {
-		us, err := columns.TimeAt(unzstd, stored, int(seq-h.first))
+		d := decoders.Get().(*columns.Decoder)
+		defer decoders.Put(d)
+		us, err := d.TimeAt(stored, int(seq-h.first))
 		return arrival(us), err
 	}
 	recs, err := decodeBatch(h, stored, noTypes)

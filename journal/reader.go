@@ -43,32 +43,60 @@ type Stored struct {
 // Decode verifies the checksums and returns the records of the given types
 // (empty set: all). Their Wire stay valid as long as they are referenced. The
 // error is a *DamageError.
-func (s Stored) Decode(types event.Set) ([]Record, error) {
-	var out []Record
-	want := s.First
-	for rest := s.Data; len(rest) > 0; {
-		h, payload, after, err := splitEnvelope(rest)
-		if err != nil {
-			return nil, damaged("", want, "%w", err)
-		}
-		if h.first != want || h.last > s.Last {
-			return nil, damaged("", want, "the batch is of records %d to %d", h.first, h.last)
-		}
+func (s Stored) Decode(types event.Set) (out []Record, err error) {
+	err = s.batches(func(h header, payload []byte) (bool, error) {
 		recs, err := decodeBatch(h, payload, types)
-		if err != nil {
-			return nil, damaged("", want, "%w", err)
-		}
 		if out == nil {
 			out = recs
 		} else {
 			out = append(out, recs...)
 		}
+		return true, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Each verifies the checksums and calls visit for the records of r, in order,
+// until visit returns false. It holds few of them in memory at a time. The
+// Record is visit's to copy and not to keep; its Wire stays valid as long as it
+// is referenced. The error is a *DamageError, and visit may have been called
+// before.
+func (s Stored) Each(r Range, visit func(*Record) bool) error {
+	return s.batches(func(h header, payload []byte) (bool, error) {
+		if r.Session != 0 && h.session != r.Session {
+			return true, nil
+		}
+		return eachRecord(h, payload, r, visit)
+	})
+}
+
+// batches calls do for each envelope until it returns false.
+func (s Stored) batches(do func(header, []byte) (more bool, err error)) error {
+	want := s.First
+	for rest := s.Data; len(rest) > 0; {
+		h, payload, after, err := splitEnvelope(rest)
+		if err != nil {
+			return damaged("", want, "%w", err)
+		}
+		if h.first != want || h.last > s.Last {
+			return damaged("", want, "the batch is of records %d to %d", h.first, h.last)
+		}
+		more, err := do(h, payload)
+		if err != nil {
+			return damaged("", want, "%w", err)
+		}
+		if !more {
+			return nil
+		}
 		want, rest = h.last+1, after
 	}
 	if want != s.Last+1 {
-		return nil, damaged("", want, "%w", fmt.Errorf("records %d to %d are missing", want, s.Last))
+		return damaged("", want, "%w", fmt.Errorf("records %d to %d are missing", want, s.Last))
 	}
-	return out, nil
+	return nil
 }
 
 // Records walks the records of r in the order of their sequence. A *Gap is
@@ -90,15 +118,17 @@ func Records(ctx context.Context, rd Reader, r Range) iter.Seq2[Record, error] {
 			if st.From > next && (next > 1 || r.From > 0) && !yield(Record{}, &Gap{From: next, To: st.From - 1}) {
 				return
 			}
-			recs, err := st.Decode(r.Types)
+			rest, more := r, true
+			rest.From = next
+			err = st.Each(rest, func(rec *Record) bool {
+				more = yield(*rec, nil)
+				return more
+			})
 			if err != nil {
 				yield(Record{}, err)
-				return
 			}
-			for i := range recs {
-				if recs[i].Seq >= next && r.Match(&recs[i]) && !yield(recs[i], nil) {
-					return
-				}
+			if err != nil || !more {
+				return
 			}
 			next = st.Last + 1
 		}

@@ -82,14 +82,19 @@ func (p *player) backward(ctx context.Context, end uint64, visit func(journal.Re
 		if err != nil {
 			return err
 		}
-		recs, err := p.decode(st)
+		r := p.r
+		r.To = end
+		var recs []journal.Record
+		err = p.each(st, r, func(rec *journal.Record) bool {
+			if p.keep(rec) {
+				recs = append(recs, *rec)
+			}
+			return true
+		})
 		if err != nil {
 			return fmt.Errorf("replay: %w", err)
 		}
 		for _, rec := range slices.Backward(recs) {
-			if rec.Seq > end || !p.r.Match(&rec) || !p.keep(&rec) {
-				continue
-			}
 			if more, err := visit(rec); !more || err != nil {
 				return err
 			}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"torjournal/journal"
-	"torjournal/tor/event"
 )
 
 func TestPace(t *testing.T) {
@@ -44,7 +43,7 @@ func TestPaceCatchesUp(t *testing.T) {
 		tp := newTape(10, 3)
 		began := time.Now()
 		var passed []time.Duration
-		err := Play(t.Context(), tp, Options{Speed: 1, decode: tp.decode(event.Set{})}, func(r journal.Record) error {
+		err := Play(t.Context(), tp, Options{Speed: 1, each: tp.each}, func(r journal.Record) error {
 			passed = append(passed, time.Since(began))
 			if r.Seq == 3 {
 				time.Sleep(2500 * time.Millisecond)
@@ -65,7 +64,7 @@ func TestPaceEndsWithContext(t *testing.T) {
 		defer cancel()
 		tp := newTape(10, 3)
 		var h heard
-		err := Play(ctx, tp, Options{Speed: 1, decode: tp.decode(event.Set{})}, h.emit, h.gap)
+		err := Play(ctx, tp, Options{Speed: 1, each: tp.each}, h.emit, h.gap)
 		if !errors.Is(err, context.DeadlineExceeded) || h.String() != "1 2 3 4" {
 			t.Errorf("%s, %v", &h, err)
 		}

@@ -30,7 +30,7 @@ type player struct {
 	emit   func(journal.Record) error
 	gap    func(journal.Gap) error
 	now    func() time.Time
-	decode func(journal.Stored) ([]journal.Record, error)
+	each   each
 
 	next uint64 // the number to look at next
 	sure bool   // records from next on are expected: if they are gone, that is a gap
@@ -43,8 +43,8 @@ func newPlayer(rd journal.Reader, opt Options, emit func(journal.Record) error, 
 	if opt.sleep == nil {
 		opt.sleep = sleep
 	}
-	if opt.decode == nil {
-		opt.decode = func(st journal.Stored) ([]journal.Record, error) { return st.Decode(opt.Range.Types) }
+	if opt.each == nil {
+		opt.each = journal.Stored.Each
 	}
 	if opt.Keep == nil {
 		opt.Keep = func(*journal.Record) bool { return true }
@@ -52,7 +52,7 @@ func newPlayer(rd journal.Reader, opt Options, emit func(journal.Record) error, 
 	return &player{
 		rd: rd, r: opt.Range, keep: opt.Keep, last: opt.Last, follow: opt.Follow,
 		pace: pace{speed: opt.Speed, now: opt.now, sleep: opt.sleep},
-		emit: emit, gap: gap, now: opt.now, decode: opt.decode,
+		emit: emit, gap: gap, now: opt.now, each: opt.each,
 		next: max(opt.Range.From, 1), sure: opt.Range.From > 0,
 	}
 }
@@ -145,20 +145,23 @@ func (p *player) batch(ctx context.Context, st journal.Stored) error {
 			return err
 		}
 	}
-	recs, err := p.decode(st)
+	r := p.r
+	r.From = p.next
+	var stop error
+	err := p.each(st, r, func(rec *journal.Record) bool {
+		if !p.keep(rec) {
+			return true
+		}
+		if stop = p.pace.until(ctx, rec.Time); stop == nil {
+			stop = p.emit(*rec)
+		}
+		return stop == nil
+	})
 	if err != nil {
 		return fmt.Errorf("replay: %w", err)
 	}
-	for i := range recs {
-		if recs[i].Seq < p.next || !p.r.Match(&recs[i]) || !p.keep(&recs[i]) {
-			continue
-		}
-		if err := p.pace.until(ctx, recs[i].Time); err != nil {
-			return err
-		}
-		if err := p.emit(recs[i]); err != nil {
-			return err
-		}
+	if stop != nil {
+		return stop
 	}
 	p.next, p.sure = st.Last+1, true
 	return nil

@@ -30,10 +30,13 @@ type Options struct {
 	Follow  bool                       // go on with what comes, until ctx ends or Range does
 	Speed   float64                    // 1: at the pace of the records' own times, 10: ten times faster; 0: at once
 
-	now    func() time.Time                               // tests; default time.Now
-	sleep  func(context.Context, time.Duration) error     // tests; default a timer
-	decode func(journal.Stored) ([]journal.Record, error) // tests; default Stored.Decode
+	now   func() time.Time                           // tests; default time.Now
+	sleep func(context.Context, time.Duration) error // tests; default a timer
+	each  each                                       // tests; default Stored.Each
 }
+
+// each calls visit for a batch's records of a range until visit returns false.
+type each func(st journal.Stored, r journal.Range, visit func(*journal.Record) bool) error
 
 // Play calls emit for every record that opt selects and gap for every run of
 // records that were evicted before they could be read. A range that names no

@@ -97,18 +97,17 @@ func (t *tape) Fetch(ctx context.Context, seq uint64, r journal.Range) (journal.
 	return journal.Stored{}, io.EOF
 }
 
-func (t *tape) decode(types event.Set) func(journal.Stored) ([]journal.Record, error) {
-	return func(st journal.Stored) ([]journal.Record, error) {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		var out []journal.Record
-		for _, rec := range t.recs[st.First-1 : st.Last] {
-			if types.Empty() || types.Has(rec.Type) {
-				out = append(out, rec)
-			}
+// each is Stored.Each for what Fetch returned.
+func (t *tape) each(st journal.Stored, r journal.Range, visit func(*journal.Record) bool) error {
+	t.mu.Lock()
+	recs := slices.Clone(t.recs[st.First-1 : st.Last])
+	t.mu.Unlock()
+	for i := range recs {
+		if r.Match(&recs[i]) && !visit(&recs[i]) {
+			return nil
 		}
-		return out, nil
 	}
+	return nil
 }
 
 // last returns the newest number.
@@ -170,7 +169,7 @@ func (h *heard) gap(g journal.Gap) error     { h.add("[%d-%d]", g.From, g.To); r
 
 func play(t *testing.T, tp *tape, opt Options) string {
 	t.Helper()
-	opt.decode = tp.decode(opt.Range.Types)
+	opt.each = tp.each
 	var h heard
 	if err := Play(t.Context(), tp, opt, h.emit, h.gap); err != nil {
 		t.Fatal(err)
@@ -290,7 +289,7 @@ func TestErrorsEndIt(t *testing.T) {
 	stop := errors.New("enough")
 	tp := newTape(20, 5)
 	tp.evict(5)
-	opt := Options{Range: journal.Range{From: 2}, decode: tp.decode(event.Set{})}
+	opt := Options{Range: journal.Range{From: 2}, each: tp.each}
 	n := 0
 	err := Play(t.Context(), tp, opt, func(journal.Record) error {
 		if n++; n == 3 {
@@ -312,7 +311,7 @@ func TestFollow(t *testing.T) {
 		for _, last := range []int{0, 2} {
 			tp := newTape(20, 7)
 			ctx, cancel := context.WithCancel(t.Context())
-			opt := Options{Follow: true, Last: last, Range: journal.Range{Types: event.NewSet(event.CIRC)}, decode: tp.decode(event.NewSet(event.CIRC))}
+			opt := Options{Follow: true, Last: last, Range: journal.Range{Types: event.NewSet(event.CIRC)}, each: tp.each}
 			var h heard
 			done := make(chan error)
 			go func() { done <- Play(ctx, tp, opt, h.emit, h.gap) }()
@@ -364,7 +363,7 @@ func TestFollowNeverSkipsNorRepeats(t *testing.T) {
 			}
 		}()
 		var h heard
-		opt := Options{Follow: true, Range: journal.Range{To: end}, decode: tp.decode(event.Set{})}
+		opt := Options{Follow: true, Range: journal.Range{To: end}, each: tp.each}
 		err := Play(ctx, tp, opt, h.emit, h.gap)
 		cancel()
 		<-grower
@@ -380,7 +379,7 @@ func TestFollowEndsAtUntil(t *testing.T) {
 		now := at(5)
 		began := time.Now()
 		opt := Options{
-			Follow: true, Range: journal.Range{Until: at(8)}, decode: tp.decode(event.Set{}),
+			Follow: true, Range: journal.Range{Until: at(8)}, each: tp.each,
 			now: func() time.Time { return now.Add(time.Since(began)) },
 		}
 		var h heard

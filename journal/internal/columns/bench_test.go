@@ -15,17 +15,17 @@ func BenchmarkEncode(b *testing.B) {
 
 func BenchmarkDecode(b *testing.B) {
 	rows := life(16 << 10)
-	e, z := newPair(b)
+	e, d := newPair(b)
 	data := encode(b, e, rows)
 	for _, typ := range []string{"all", "BW", "CIRC"} {
-		want := func(s string) bool { return s == typ }
+		want := Want{Type: func(s string) bool { return s == typ }}
 		if typ == "all" {
-			want = nil
+			want = Want{}
 		}
 		b.Run(typ, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := Decode(z, data, len(rows), wireBytes(rows), want, func(int, Row) {}); err != nil {
+				if err := d.Decode(data, len(rows), wireBytes(rows), want, func(int, Row) bool { return true }); err != nil {
 					b.Fatal(err)
 				}
 			}

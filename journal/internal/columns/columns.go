@@ -20,7 +20,8 @@ package columns
 import "errors"
 
 // ErrUnfit means that a block cannot be coded by columns, because it has more
-// forms of lines than the format takes: store it another way.
+// forms of lines than the format takes, or more columns for more entities:
+// store it another way.
 var ErrUnfit = errors.New("columns: the records have too many forms")
 
 // version begins every block, so that the format can change.

@@ -60,41 +60,41 @@ var odd = []string{
 }
 
 func TestOddRecordsComeBack(t *testing.T) {
-	e, z := newPair(t)
+	e, d := newPair(t)
 	var rows []Row
 	for round := range 3 {
 		for i, s := range odd {
 			rows = append(rows, row(int64(round*1000-i*i), s))
 		}
 	}
-	checkSame(t, z, encode(t, e, rows), rows, nil)
+	checkSame(t, d, encode(t, e, rows), rows, nil)
 	for i, r := range rows[:len(odd)] {
 		one := []Row{r}
-		checkSame(t, z, encode(t, e, one), one, nil)
+		checkSame(t, d, encode(t, e, one), one, nil)
 		two := []Row{rows[(i+1)%len(odd)], r}
-		checkSame(t, z, encode(t, e, two), two, nil)
+		checkSame(t, d, encode(t, e, two), two, nil)
 	}
 }
 
 func TestEmptyBlock(t *testing.T) {
-	e, z := newPair(t)
-	checkSame(t, z, encode(t, e, nil), nil, nil)
+	e, d := newPair(t)
+	checkSame(t, d, encode(t, e, nil), nil, nil)
 }
 
 func TestTypesApart(t *testing.T) {
-	e, z := newPair(t)
+	e, d := newPair(t)
 	rows := life(3000)
 	data := encode(t, e, rows)
-	checkSame(t, z, data, rows, nil)
+	checkSame(t, d, data, rows, nil)
 	for _, types := range []string{"BW", "CIRC", "CIRC_BW NOTICE", "STREAM BW", "NONE"} {
 		want := strings.Fields(types)
-		checkSame(t, z, data, rows, func(typ string) bool { return slices.Contains(want, typ) })
+		checkSame(t, d, data, rows, func(typ string) bool { return slices.Contains(want, typ) })
 	}
 }
 
 // A block must not depend on the ones that its encoder made before.
 func TestBlocksStandAlone(t *testing.T) {
-	e, z := newPair(t)
+	e, d := newPair(t)
 	rows := life(2000)
 	first := encode(t, e, rows[:700])
 	encode(t, e, rows[700:])
@@ -113,7 +113,7 @@ func TestBlocksStandAlone(t *testing.T) {
 	if string(encode(t, fresh, rows[:700])) != string(first) {
 		t.Fatal("a new encoder gave another block")
 	}
-	checkSame(t, z, first, rows[:700], nil)
+	checkSame(t, d, first, rows[:700], nil)
 }
 
 // The point of it all: far smaller than the text, and repeated words free.
@@ -127,12 +127,12 @@ func TestSmall(t *testing.T) {
 }
 
 func TestManyTypes(t *testing.T) {
-	e, z := newPair(t)
+	e, d := newPair(t)
 	var rows []Row
 	for i := range maxGroups {
 		rows = append(rows, row(0, fmt.Sprintf("650 T%d 1\r\n", i)))
 	}
-	checkSame(t, z, encode(t, e, rows), rows, nil)
+	checkSame(t, d, encode(t, e, rows), rows, nil)
 	for _, r := range append(rows, row(0, "650 ONEMORE 1\r\n")) {
 		e.Append(r)
 	}
@@ -143,15 +143,15 @@ func TestManyTypes(t *testing.T) {
 
 // A block that was made to hurt is refused before it takes memory.
 func TestHostileBlocks(t *testing.T) {
-	e, z := newPair(t)
+	e, d := newPair(t)
 	section := func(dst, b []byte) []byte { return e.out.append(dst, b) }
-	none := func(int, Row) {}
+	none := func(int, Row) bool { return true }
 	bomb := []byte{version}
 	for range 2 {
 		bomb = section(bomb, []byte{8})
 	}
 	bomb = append(section(bomb, bytes.Repeat([]byte{','}, 40<<20)), 0)
-	if err := Decode(z, bomb, 1, 100, nil, none); err == nil {
+	if err := d.Decode(bomb, 1, 100, Want{}, none); err == nil {
 		t.Error("40 million hops in 100 bytes")
 	}
 	// One shape, of a template that is not there.
@@ -160,48 +160,124 @@ func TestHostileBlocks(t *testing.T) {
 	group = section(group, nil)
 	bad := section(section(section([]byte{version}, []byte{8}), []byte{0}), nil)
 	bad = append(append(bad, 1, byte(len(group))), group...)
-	if err := Decode(z, bad, 1, 100, nil, none); err == nil {
+	if err := d.Decode(bad, 1, 100, Want{}, none); err == nil {
 		t.Error("a shape without a template")
 	}
 }
 
+// A few bytes of many columns, for the last of many circuits, would make a
+// decoder remember all circuits in each of them.
+func TestManyColumnsOfManyEntities(t *testing.T) {
+	e, d := newPair(t)
+	var rows []Row
+	for id := range 1 << 14 {
+		rows = append(rows, row(0, fmt.Sprintf("650 CIRC %d BUILT\r\n", id+1)))
+	}
+	for k := range 200 {
+		rows = append(rows, row(0, fmt.Sprintf("650 CIRC %d BUILT K%d=1\r\n", 1<<14, k)))
+	}
+	for _, r := range rows {
+		e.Append(r)
+	}
+	if _, err := e.Finish(nil); !errors.Is(err, ErrUnfit) {
+		t.Fatalf("more than a decoder remembers: %v", err)
+	}
+	for _, r := range rows {
+		e.Append(r)
+	}
+	e.size = 1 << 30
+	data, err := e.Finish(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Decode(data, len(rows), wireBytes(rows), Want{}, func(int, Row) bool { return true }) == nil {
+		t.Error("a decoder remembers it all the same")
+	}
+	checkSame(t, d, encode(t, e, rows[:1<<14]), rows[:1<<14], nil) // it can be used again
+}
+
+// Rows that are not wanted leave no trace in those that are, and the decoder
+// ends when it is told to.
+func TestSomeRows(t *testing.T) {
+	e, d := newPair(t)
+	rows := life(2000)
+	data := encode(t, e, rows)
+	since := rows[700].Time
+	var got []int
+	want := Want{
+		Type: func(typ string) bool { return typ != "BW" },
+		Row:  func(i int, us int64) bool { return us >= since && i%3 > 0 },
+	}
+	err := d.Decode(data, len(rows), wireBytes(rows), want, func(i int, r Row) bool {
+		if !bytes.Equal(r.Wire, rows[i].Wire) || r.Type == "BW" || i%3 == 0 || r.Time < since {
+			t.Fatalf("record %d: %s %d %q", i, r.Type, r.Time, r.Wire)
+		}
+		got = append(got, i)
+		return len(got) < 100
+	})
+	if err != nil || len(got) != 100 {
+		t.Fatalf("%d records came, %v", len(got), err)
+	}
+	if from := slices.IndexFunc(rows, func(r Row) bool { return r.Time >= since }); got[0] > from+3 {
+		t.Fatalf("the first one is %d, from %d on they are wanted", got[0], from)
+	}
+	checkSame(t, d, data, rows, nil)
+}
+
 // Whatever is cut off or added is an error and never another block.
 func TestCutBlocks(t *testing.T) {
-	e, z := newPair(t)
+	e, d := newPair(t)
 	rows := life(300)
 	data := encode(t, e, rows)
-	none := func(int, Row) {}
+	none := func(int, Row) bool { return true }
 	for n := range data {
-		if Decode(z, data[:n], len(rows), wireBytes(rows), nil, none) == nil {
+		if d.Decode(data[:n], len(rows), wireBytes(rows), Want{}, none) == nil {
 			t.Fatalf("the first %d of %d bytes decode", n, len(data))
 		}
 	}
-	if Decode(z, append(slices.Clone(data), 0), len(rows), wireBytes(rows), nil, none) == nil {
+	if d.Decode(append(slices.Clone(data), 0), len(rows), wireBytes(rows), Want{}, none) == nil {
 		t.Error("a byte more decodes")
 	}
 	for _, n := range []int{len(rows) - 1, len(rows) + 1} {
-		if Decode(z, data, n, wireBytes(rows), nil, none) == nil {
+		if d.Decode(data, n, wireBytes(rows), Want{}, none) == nil {
 			t.Errorf("%d records are found to be %d", len(rows), n)
 		}
 	}
-	if Decode(z, data, len(rows), wireBytes(rows)-1, nil, none) == nil {
+	if d.Decode(data, len(rows), wireBytes(rows)-1, Want{}, none) == nil {
 		t.Error("the limit of bytes does not hold")
 	}
 }
 
+// What went wrong with one block is no matter for the next.
+func TestDecoderAfterError(t *testing.T) {
+	e, d := newPair(t)
+	rows := life(200)
+	data := encode(t, e, rows)
+	long := []Row{row(0, "650 NOTICE "+strings.Repeat("w", 500)+" "+strings.Repeat("7", 500)+"\r\n")}
+	one := encode(t, e, long)
+	none := func(int, Row) bool { return true }
+	for limit := range wireBytes(long) {
+		checkSame(t, d, data, rows, nil)
+		if d.Decode(one, 1, limit, Want{}, none) == nil {
+			t.Fatalf("%d bytes are decoded into %d", wireBytes(long), limit)
+		}
+	}
+	checkSame(t, d, one, long, nil)
+}
+
 func TestTimeAt(t *testing.T) {
-	e, z := newPair(t)
+	e, d := newPair(t)
 	rows := life(500)
 	data := encode(t, e, rows)
 	for i, r := range rows {
-		if us, err := TimeAt(z, data, i); err != nil || us != r.Time {
+		if us, err := d.TimeAt(data, i); err != nil || us != r.Time {
 			t.Fatalf("record %d: %d, %v, want %d", i, us, err, r.Time)
 		}
 	}
-	if _, err := TimeAt(z, data, len(rows)); err == nil {
+	if _, err := d.TimeAt(data, len(rows)); err == nil {
 		t.Error("a record more has a time")
 	}
 	for n := range len(data) / 8 {
-		_, _ = TimeAt(z, data[:n], 0) // must not panic
+		_, _ = d.TimeAt(data[:n], 0) // must not panic
 	}
 }

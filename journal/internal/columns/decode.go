@@ -6,74 +6,178 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Decode calls emit for each of the block's n records whose type is wanted, in
-// order; i is the record's place in the block. A nil want wants all. limit
+// Want says which records of a block are wanted. Its zero value wants all.
+type Want struct {
+	Type func(typ string) bool      // nil: every type
+	Row  func(i int, us int64) bool // by place from 0 and arrival, µs since 1970 UTC; nil: every record
+}
+
+// Decoder decodes blocks, one after the other, and keeps the room that one
+// took for the next. It is for one goroutine at a time.
+type Decoder struct {
+	sections unpacker
+	groups   []*groupReader // the first ones are the block's
+	next     ranks          // of groups; context: the group before
+	hops     hopReader
+	clock    clock
+
+	out   []byte // wire forms are written to it; a new one is begun when it is full
+	at    int    // bytes of out that are written
+	chunk int    // bytes of the next out
+
+	// What a block can make the decoder allocate is bounded by the block's size.
+	limit int // bytes of wire forms that may still be written
+	words int // words that may still be new: each stands in a line, and only the empty one takes no byte there
+	state int // values by entity that columns may still remember
+}
+
+// Wire forms lie in buffers of this many bytes: small enough to be in a
+// processor's cache when they are filled, and for a consumer that goes through
+// a block record by record to hold only few of them. Where only some types are
+// wanted, there may be few lines.
+const (
+	chunkAll  = 128 << 10
+	chunkSome = 32 << 10
+)
+
+// NewDecoder returns a decoder that unpacks with z.
+func NewDecoder(z *zstd.Decoder) *Decoder { return &Decoder{sections: unpacker{z: z}} }
+
+// Decode calls emit for each of the block's n records that is wanted, in
+// order, until emit returns false; i is the record's place in the block. limit
 // bounds the bytes of all wire forms together. The rows' bytes are emit's to
-// keep; those of one call share few buffers. What is not what an Encoder
-// makes is an error, and emit may have been called before.
-func Decode(z *zstd.Decoder, data []byte, n, limit int, want func(typ string) bool, emit func(i int, r Row)) error {
+// keep; many lie in one buffer. What is not what an Encoder makes is an error,
+// and emit may have been called before.
+func (d *Decoder) Decode(data []byte, n, limit int, want Want, emit func(i int, r Row) bool) error {
 	in := bytesReader{data: data}
 	if v := in.byte(); v != version {
 		return fmt.Errorf("columns: version %d, this program reads %d", v, version)
 	}
-	d := decoder{limit: limit, all: want == nil}
-	var err error
-	u := newUnpacker(z, n, limit)
-	sections := [3]bytesReader{}
+	d.begin(n, limit, want)
+	defer d.end(limit)
+	var sections [3]bytesReader
 	for i := range sections {
-		if sections[i].data, err = in.section(u); err != nil {
+		var err error
+		if sections[i].data, err = in.section(&d.sections); err != nil {
 			return err
 		}
 	}
-	order, times := sections[0], sections[1]
-	if d.hops, err = splitHops(sections[2].data, limit); err != nil {
+	if err := d.hops.split(sections[2].data, limit); err != nil {
 		return err
 	}
-	groups, err := d.groups(&in, u, want)
+	groups, err := d.open(&in, want.Type)
 	if err != nil {
 		return err
 	}
-	var next ranks
-	var before uint32
-	var us int64
-	for i := range n {
-		g, ok := next.decode(before, order.uvarint())
-		us += times.varint()
-		if !ok || int(g) >= len(groups) || order.bad || times.bad {
-			return fmt.Errorf("columns: the order of record %d of %d does not parse", i+1, n)
-		}
-		before = g
-		if groups[g] == nil {
-			continue
-		}
-		typ, wire, err := d.row(groups[g], us)
-		if err != nil {
-			return fmt.Errorf("columns: record %d of %d: %w", i+1, n, err)
-		}
-		if want == nil || want(typ) {
-			emit(i, Row{Type: typ, Time: us, Wire: wire})
-		}
-	}
-	if order.left()+times.left() > 0 {
-		return fmt.Errorf("columns: more follows the last record")
+	if more, err := d.rows(groups, &sections[0], &sections[1], n, want, emit); !more || err != nil {
+		return err
 	}
 	for _, g := range groups {
-		if g != nil && !g.done() {
+		if !g.skip && !g.done() {
 			return fmt.Errorf("columns: more follows the last line of %s", g.types[0])
 		}
 	}
 	return nil
 }
 
+func (d *Decoder) begin(n, limit int, want Want) {
+	d.sections.begin(n, limit)
+	d.next.reset()
+	d.limit, d.words, d.state = limit, limit+maxColumns, stateLimit(limit)
+	d.chunk = chunkAll
+	if want.Type != nil {
+		d.chunk = chunkSome
+	}
+}
+
+// What a decoder keeps between blocks is what blocks of the usual size take:
+// about 2 MiB.
+const (
+	usualBlock = 8 << 20 // bytes of wire forms
+	usualWords = 1 << 16
+	usualState = 1 << 18
+)
+
+func (d *Decoder) end(limit int) {
+	d.sections.end()
+	if limit > usualBlock || limit+maxColumns-d.words > usualWords || stateLimit(limit)-d.state > usualState {
+		*d = Decoder{sections: unpacker{z: d.sections.z}}
+	}
+}
+
+// open reads the groups.
+func (d *Decoder) open(in *bytesReader, want func(string) bool) ([]*groupReader, error) {
+	n := in.count(maxGroups)
+	for len(d.groups) < n {
+		d.groups = append(d.groups, new(groupReader))
+	}
+	for i, g := range d.groups[:n] {
+		part := bytesReader{data: in.take(in.count(in.left()))}
+		if in.bad {
+			break
+		}
+		if !g.readTypes(&part, want) {
+			return nil, fmt.Errorf("columns: group %d does not parse", i)
+		}
+		if g.skip {
+			continue
+		}
+		if err := g.open(&part, &d.sections); err != nil {
+			return nil, fmt.Errorf("columns: group of %s: %w", g.types[0], err)
+		}
+	}
+	if in.bad || in.left() > 0 {
+		return nil, fmt.Errorf("columns: the groups do not end where the block does")
+	}
+	return d.groups[:n], nil
+}
+
+// rows goes through the records in their order; more is false if emit wants
+// no more.
+func (d *Decoder) rows(groups []*groupReader, order, times *bytesReader, n int, want Want, emit func(i int, r Row) bool) (more bool, err error) {
+	var before uint32
+	var us int64
+	for i := range n {
+		code, ok := order.short()
+		if !ok {
+			code = order.longUvarint()
+		}
+		id, ok := d.next.decode(before, code)
+		us += times.varint()
+		if !ok || int(id) >= len(groups) || order.bad || times.bad {
+			return false, fmt.Errorf("columns: the order of record %d of %d does not parse", i+1, n)
+		}
+		before = id
+		g := groups[id]
+		if g.skip {
+			continue
+		}
+		row := Row{Time: us}
+		wanted := want.Row == nil || want.Row(i, us)
+		if wanted, err = d.row(g, &row, wanted); err != nil {
+			return false, fmt.Errorf("columns: record %d of %d: %w", i+1, n, err)
+		}
+		if wanted && !emit(i, row) {
+			return false, nil
+		}
+	}
+	if order.left()+times.left() > 0 {
+		return false, fmt.Errorf("columns: more follows the last record")
+	}
+	return true, nil
+}
+
 // TimeAt returns the arrival of the i-th record, from 0, without decoding any.
-func TimeAt(z *zstd.Decoder, data []byte, i int) (us int64, err error) {
+func (d *Decoder) TimeAt(data []byte, i int) (us int64, err error) {
 	in := bytesReader{data: data}
 	if v := in.byte(); v != version {
 		return 0, fmt.Errorf("columns: version %d, this program reads %d", v, version)
 	}
 	in.skipSection()
+	d.sections.begin(maxID, 0)
+	defer d.sections.end()
 	var times bytesReader
-	if times.data, err = in.section(newUnpacker(z, maxID, 0)); err != nil {
+	if times.data, err = in.section(&d.sections); err != nil {
 		return 0, err
 	}
 	for range i + 1 {
@@ -83,185 +187,4 @@ func TimeAt(z *zstd.Decoder, data []byte, i int) (us int64, err error) {
 		return 0, fmt.Errorf("columns: there is no record %d", i)
 	}
 	return us, nil
-}
-
-// decoder is what the groups of a block share.
-type decoder struct {
-	hops  [][]byte
-	clock clock
-	out   []byte // wire forms are appended to it; a new one is begun when it is full
-	limit int    // bytes that may still be appended
-	all   bool   // every record is wanted
-}
-
-// chunk is the size of the buffers that wire forms lie in where only some of
-// a block's are wanted.
-const chunk = 32 << 10
-
-// groups reads the groups that have a wanted type; the others are nil.
-func (d *decoder) groups(in *bytesReader, u *unpacker, want func(string) bool) ([]*groupReader, error) {
-	groups := make([]*groupReader, in.count(maxGroups))
-	for i := range groups {
-		part := bytesReader{data: in.take(in.count(in.left()))}
-		if in.bad {
-			break
-		}
-		types := make([]string, part.count(part.left()))
-		wanted := want == nil
-		for j := range types {
-			types[j] = part.text()
-			wanted = wanted || want(types[j])
-		}
-		if part.bad || len(types) == 0 {
-			return nil, fmt.Errorf("columns: group %d does not parse", i)
-		}
-		if !wanted {
-			continue
-		}
-		g := &groupReader{types: types, keys: []int64{0}}
-		if err := g.open(&part, u); err != nil {
-			return nil, fmt.Errorf("columns: group of %s: %w", types[0], err)
-		}
-		groups[i] = g
-	}
-	if in.bad || in.left() > 0 {
-		return nil, fmt.Errorf("columns: the groups do not end where the block does")
-	}
-	return groups, nil
-}
-
-// row rebuilds the next line of a group.
-func (d *decoder) row(g *groupReader, arrival int64) (typ string, wire []byte, err error) {
-	if cap(d.out)-len(d.out) < chunk/16 {
-		size := chunk
-		if d.all {
-			size = d.limit
-		}
-		d.out = make([]byte, 0, size)
-	}
-	from := len(d.out)
-	ent, ok := g.entity()
-	if !ok {
-		return "", nil, fmt.Errorf("its entity does not parse")
-	}
-	g.last = seen(g.last, ent)
-	id, ok := g.after.decode(g.last[ent], g.codes.uvarint())
-	if !ok || int(id) >= len(g.shapes) || g.codes.bad {
-		return "", nil, fmt.Errorf("its shape does not parse")
-	}
-	g.last[ent] = id + 1
-	s := &g.shapes[id]
-	t := &g.templates[s.tmpl]
-	ops := s.ops
-	for i := range t.parts {
-		p := &t.parts[i]
-		if !d.append(p.text) || !d.cell(g, t, i, ent, op(ops&3), arrival) {
-			return "", nil, fmt.Errorf("cell %d of a line of %s does not parse", i, t.typ)
-		}
-		ops >>= 2
-	}
-	if !d.append(t.end) {
-		return "", nil, fmt.Errorf("a line of %s is too long", t.typ)
-	}
-	return t.typ, d.out[from:len(d.out):len(d.out)], nil
-}
-
-// append appends to the line and says whether there was room.
-func (d *decoder) append(b []byte) bool {
-	if len(b) > d.limit {
-		return false
-	}
-	d.out = append(d.out, b...)
-	d.limit -= len(b)
-	return true
-}
-
-func (d *decoder) decimal(v int64, frac uint8) bool {
-	from := len(d.out)
-	d.out = appendDecimal(d.out, v, frac)
-	d.limit -= len(d.out) - from
-	return d.limit >= 0
-}
-
-func (d *decoder) time(us int64) bool {
-	d.out = d.clock.append(d.out, us)
-	d.limit -= timeLen
-	return d.limit >= 0
-}
-
-func (d *decoder) cell(g *groupReader, t *templateReader, i int, ent uint32, o op, arrival int64) bool {
-	c := g.cols[t.parts[i].col]
-	switch {
-	case o == opEscape:
-		e := g.escapes
-		w, ok := e.word(0, e.lastOf(0))
-		return ok && d.append(w)
-	case o > opEscape:
-		return false
-	case i == t.key:
-		if ent == 0 {
-			return false
-		}
-		return d.decimal(g.keys[ent], 0)
-	}
-	switch c.kind {
-	case kindNumber, kindTime:
-		v, ok := c.number(ent, o, arrival)
-		if !ok {
-			return false
-		}
-		if c.kind == kindNumber {
-			return d.decimal(v, c.frac)
-		}
-		return d.time(v)
-	case kindPath:
-		text, ok := d.path(g, c, ent, o)
-		return ok && d.append(text)
-	}
-	last := c.lastOf(ent)
-	if o == opSame {
-		return last > 0 && d.append(c.words[last-1])
-	}
-	w, ok := c.word(ent, last)
-	return ok && d.append(w)
-}
-
-// path rebuilds a path from the entity's last one.
-func (d *decoder) path(g *groupReader, c *columnReader, ent uint32, o op) ([]byte, bool) {
-	c.paths = seen(c.paths, ent)
-	p := &c.paths[ent]
-	if o == opSame {
-		return p.text, len(p.hops) > 0
-	}
-	drop, add := c.codes.count(len(p.hops)), c.codes.count(maxHops)
-	if c.codes.bad || add == 0 {
-		return nil, false
-	}
-	if drop > 0 {
-		p.hops = p.hops[:len(p.hops)-drop]
-		p.text = p.text[:0]
-		for i, id := range p.hops {
-			p.text = appendHop(p.text, i, d.hops[id])
-		}
-	}
-	for range add {
-		before := uint32(0)
-		if n := len(p.hops); n > 0 {
-			before = p.hops[n-1] + 1
-		}
-		id, ok := g.hopAfter.decode(before, c.hops.uvarint())
-		if !ok || int(id) >= len(d.hops) || c.hops.bad || len(p.text) > d.limit {
-			return nil, false
-		}
-		p.text = appendHop(p.text, len(p.hops), d.hops[id])
-		p.hops = append(p.hops, id)
-	}
-	return p.text, true
-}
-
-func appendHop(dst []byte, i int, hop []byte) []byte {
-	if i > 0 {
-		dst = append(dst, ',')
-	}
-	return append(dst, hop...)
 }

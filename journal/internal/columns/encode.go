@@ -22,6 +22,7 @@ type Encoder struct {
 	clock  clock
 
 	rows      int
+	size      int // bytes of wire forms
 	prevTime  int64
 	prevGroup uint32
 	unfit     bool
@@ -132,6 +133,7 @@ func (e *Encoder) Append(r Row) {
 	e.times = binary.AppendVarint(e.times, r.Time-e.prevTime)
 	e.prevTime = r.Time
 	e.rows++
+	e.size += len(r.Wire)
 
 	t := e.split(f, r.Wire)
 	if t == nil {

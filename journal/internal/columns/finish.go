@@ -5,7 +5,7 @@ import "encoding/binary"
 // Finish appends the block to dst, and begins the next one.
 func (e *Encoder) Finish(dst []byte) ([]byte, error) {
 	defer e.reset()
-	if e.unfit {
+	if e.unfit || e.state() > stateLimit(e.size) {
 		return dst, ErrUnfit
 	}
 	dst = append(dst, version)
@@ -25,6 +25,17 @@ func (e *Encoder) Finish(dst []byte) ([]byte, error) {
 		copy(dst[from:], head[:size])
 	}
 	return dst, nil
+}
+
+// state is how many values a decoder will have to remember by entity.
+func (e *Encoder) state() (n int) {
+	for _, g := range e.groups {
+		for _, c := range g.cols {
+			n += len(c.last) + len(c.num) + pathState*len(c.paths)
+		}
+		n += len(g.escapes.last)
+	}
+	return n
 }
 
 // finishGroup appends a group: a section that describes it and holds what is

@@ -1,26 +1,29 @@
 package columns
 
 import (
-	"bytes"
 	"fmt"
+	"slices"
 )
 
 // groupReader reads the lines of a group in their order. It is the decoder's
 // half of group.
 type groupReader struct {
 	types     []string
+	wanted    []bool // by type
+	skip      bool   // none of them is wanted, and nothing else is read
 	keyed     bool
 	templates []templateReader
-	shapes    []shape
-	cols      []*columnReader
-	escapes   *columnReader
+	texts     []byte // of all templates, with padding behind them
+	shapes    []shapeReader
+	cols      []columnReader
+	escapes   columnReader
 
 	after ranks
 	codes bytesReader
 	last  []uint32
 
-	ents     map[int64]uint32
 	keys     []int64 // by entity
+	ents     keyTable
 	keyCodes bytesReader
 	keyAfter ranks
 	prevEnt  uint32
@@ -29,41 +32,45 @@ type groupReader struct {
 	hopAfter ranks
 }
 
-// templateReader is a template ready to be filled: before each cell its text.
+// templateReader is a template ready to be filled.
 type templateReader struct {
 	typ   string
+	want  bool
 	key   int
 	parts []part
-	end   []byte
+	end   span // what follows the last cell, in the group's texts
+	size  int  // bytes of all texts
 }
 
+// part is a cell and what stands before it.
 type part struct {
-	text []byte
+	text span // in the group's texts
 	col  int
 }
 
-// columnReader is the decoder's half of column.
-type columnReader struct {
-	kind kind
-	frac uint8
-
-	last  []uint32
-	words [][]byte
-	after ranks
-	codes bytesReader
-	text  bytesReader
-
-	head  numbersHead
-	prev  int64 // the column's value before
-	num   []int64
-	known []bool
-
-	paths []path
-	hops  bytesReader
+// readTypes reads what begins a group, and whether it has a wanted type.
+func (g *groupReader) readTypes(in *bytesReader, want func(string) bool) bool {
+	n := in.count(in.left())
+	old := g.types
+	g.types, g.wanted, g.skip = g.types[:0], g.wanted[:0], true
+	for range n {
+		typ := in.name(old)
+		wanted := want == nil || want(typ)
+		g.types, g.wanted = append(g.types, typ), append(g.wanted, wanted)
+		g.skip = g.skip && !wanted
+	}
+	return !in.bad && n > 0
 }
 
-// open reads what describes the group, and its sections.
+// open reads what describes the group, and its sections. It forgets what was
+// read of another block and keeps its room.
 func (g *groupReader) open(in *bytesReader, u *unpacker) error {
+	g.after.reset()
+	g.keyAfter.reset()
+	g.hopAfter.reset()
+	g.ents.reset()
+	g.last, g.keys = g.last[:0], append(g.keys[:0], 0)
+	g.prevEnt, g.maxKey = 0, 0
 	metaBytes, err := in.section(u)
 	if err != nil {
 		return err
@@ -76,47 +83,18 @@ func (g *groupReader) open(in *bytesReader, u *unpacker) error {
 	if err := g.readTemplates(&meta); err != nil {
 		return err
 	}
-	g.shapes = make([]shape, meta.count(min(maxShapes, meta.left())))
+	g.shapes = resize(g.shapes, meta.count(min(maxShapes, meta.left())))
 	for i := range g.shapes {
-		g.shapes[i] = shape{tmpl: uint32(meta.count(len(g.templates) - 1)), ops: meta.uvarint()}
+		g.shapes[i].reset(uint32(meta.count(len(g.templates)-1)), meta.uvarint())
 	}
 	g.keyed = meta.byte() != 0
-	if g.keyed {
-		g.ents = make(map[int64]uint32)
-	}
-	g.cols = make([]*columnReader, meta.count(min(maxColumns, meta.left())))
-	var late error
-	stream := func() (r bytesReader) {
-		n := meta.uvarint()
-		switch {
-		case n > 0:
-			r.data = small.take(int(min(n-1, maxStream)))
-		case late == nil && !meta.bad:
-			r.data, late = in.section(u)
-		}
-		return r
-	}
-	g.codes, g.keyCodes = stream(), stream()
-	g.escapes = &columnReader{codes: stream(), text: stream()}
+	g.cols = resize(g.cols, meta.count(min(maxColumns, meta.left())))
+	s := streams{meta: &meta, small: &small, large: in, u: u}
+	g.codes, g.keyCodes = s.next(), s.next()
+	g.escapes.reset()
+	g.escapes.codes, g.escapes.text = s.next(), s.next()
 	for i := range g.cols {
-		c := &columnReader{kind: kind(meta.byte())}
-		switch c.kind {
-		case kindNumber, kindTime:
-			c.frac = meta.byte()
-			flags := meta.byte()
-			c.head = numbersHead{base: base(flags & 0x7f), signed: flags&0x80 != 0, div: meta.uvarint()}
-			c.codes = stream()
-			if c.head.base >= bases || c.frac > 18 {
-				meta.fail()
-			}
-		case kindPath:
-			c.codes, c.hops = stream(), stream()
-		case kindWord, kindData:
-			c.codes, c.text = stream(), stream()
-		default:
-			meta.fail()
-		}
-		g.cols[i] = c
+		s.column(&g.cols[i])
 	}
 	for i := range g.templates {
 		for _, p := range g.templates[i].parts {
@@ -125,8 +103,8 @@ func (g *groupReader) open(in *bytesReader, u *unpacker) error {
 			}
 		}
 	}
-	if late != nil {
-		return late
+	if s.err != nil {
+		return s.err
 	}
 	if meta.bad || small.bad || meta.left()+small.left()+in.left() > 0 {
 		return fmt.Errorf("its description does not parse")
@@ -134,56 +112,106 @@ func (g *groupReader) open(in *bytesReader, u *unpacker) error {
 	return nil
 }
 
+// streams finds the streams of a group: in its small section, or as the next
+// large one.
+type streams struct {
+	meta, small, large *bytesReader
+	u                  *unpacker
+	err                error
+}
+
+func (s *streams) next() (r bytesReader) {
+	n := s.meta.uvarint()
+	switch {
+	case n > 0:
+		r.data = s.small.take(int(min(n-1, maxStream)))
+	case s.err == nil && !s.meta.bad:
+		r.data, s.err = s.large.section(s.u)
+	}
+	return r
+}
+
+func (s *streams) column(c *columnReader) {
+	c.reset()
+	c.kind = kind(s.meta.byte())
+	switch c.kind {
+	case kindNumber, kindTime:
+		c.frac = s.meta.byte()
+		flags := s.meta.byte()
+		c.head = numbersHead{base: base(flags & 0x7f), signed: flags&0x80 != 0, div: s.meta.uvarint()}
+		c.codes = s.next()
+		if c.head.base >= bases || c.frac > maxDigits {
+			s.meta.fail()
+		}
+	case kindPath:
+		c.codes, c.hops = s.next(), s.next()
+	case kindWord, kindData:
+		c.codes, c.text = s.next(), s.next()
+	default:
+		s.meta.fail()
+	}
+}
+
 func (g *groupReader) readTemplates(meta *bytesReader) error {
-	g.templates = make([]templateReader, meta.count(min(maxTemplates, meta.left())))
+	g.templates = resize(g.templates, meta.count(min(maxTemplates, meta.left())))
+	g.texts = g.texts[:0]
 	for i := range g.templates {
-		t := &g.templates[i]
-		t.typ = meta.text()
-		fr := frame(meta.byte())
-		t.key = meta.count(maxCells) - 1
-		n := meta.count(maxTokens)
-		if fr >= frames || fr == frameRaw && n > 0 || fr != frameRaw && n == 0 {
-			meta.fail()
-		}
-		if meta.bad {
-			return fmt.Errorf("template %d does not parse", i)
-		}
-		text := []byte(frameHead[fr])
-		for j := range n {
-			if j > 0 {
-				text = append(text, ' ')
-			}
-			kind := tokenKind(meta.byte())
-			if kind >= tokenKinds {
-				meta.fail()
-			}
-			if kind == tokenLiteral || kind == tokenKeyword {
-				text = append(text, meta.text()...)
-			}
-			if kind != tokenLiteral {
-				t.parts = append(t.parts, part{text: text})
-				text = nil
-			}
-		}
-		switch fr {
-		case frameRaw:
-			t.parts = append(t.parts, part{})
-		case frameLine:
-			t.end = append(text, "\r\n"...)
-		default:
-			t.parts = append(t.parts, part{text: append(text, "\r\n"...)})
-		}
-		if meta.count(maxCells) != len(t.parts) {
-			meta.fail()
-		}
-		for j := range t.parts {
-			t.parts[j].col = meta.count(maxColumns - 1)
-		}
-		if meta.bad || t.key >= len(t.parts) {
+		if !g.readTemplate(&g.templates[i], meta) {
 			return fmt.Errorf("template %d does not parse", i)
 		}
 	}
+	g.texts = append(g.texts, make([]byte, padding)...)
 	return nil
+}
+
+func (g *groupReader) readTemplate(t *templateReader, meta *bytesReader) bool {
+	begin := len(g.texts)
+	t.parts = t.parts[:0]
+	t.typ = meta.name(g.types)
+	i := slices.Index(g.types, t.typ)
+	t.want = i >= 0 && g.wanted[i]
+	fr := frame(meta.byte())
+	t.key = meta.count(maxCells) - 1
+	n := meta.count(maxTokens)
+	if meta.bad || i < 0 || fr >= frames || fr == frameRaw && n > 0 || fr != frameRaw && n == 0 {
+		return false
+	}
+	from := uint32(begin)
+	text := func() span {
+		s := span{from, uint32(len(g.texts))}
+		from = s.to
+		return s
+	}
+	g.texts = append(g.texts, frameHead[fr]...)
+	for j := range n {
+		if j > 0 {
+			g.texts = append(g.texts, ' ')
+		}
+		kind := tokenKind(meta.byte())
+		if kind >= tokenKinds {
+			return false
+		}
+		if kind == tokenLiteral || kind == tokenKeyword {
+			g.texts = append(g.texts, meta.take(meta.count(meta.left()))...)
+		}
+		if kind != tokenLiteral {
+			t.parts = append(t.parts, part{text: text()})
+		}
+	}
+	if fr != frameRaw {
+		g.texts = append(g.texts, "\r\n"...)
+	}
+	if fr != frameLine {
+		t.parts = append(t.parts, part{text: text()})
+	}
+	t.end, t.size = text(), len(g.texts)-begin
+	if meta.count(maxCells) != len(t.parts) {
+		return false
+	}
+	for j := range t.parts {
+		t.parts[j].col = meta.count(maxColumns - 1)
+	}
+	return !meta.bad && t.key < len(t.parts)
 }
 
 // entity reads which entity the next line speaks of; 0 is none.
@@ -191,29 +219,25 @@ func (g *groupReader) entity() (ent uint32, ok bool) {
 	if !g.keyed {
 		return 0, true
 	}
-	code := g.keyCodes.uvarint()
+	code, ok := g.keyCodes.short()
+	if !ok {
+		code = g.keyCodes.longUvarint()
+	}
 	switch {
-	case g.keyCodes.bad:
-		return 0, false
 	case code == keyNone:
-		return 0, true
+		return 0, !g.keyCodes.bad
 	case code == keySame:
 		return g.prevEnt, g.prevEnt > 0
 	case code >= keyAfter && code < keyFar:
-		ent, ok = g.keyAfter.decode(g.prevEnt, code-keyAfter)
-		if !ok {
+		if ent, ok = g.keyAfter.decode(g.prevEnt, code-keyAfter); !ok {
 			return 0, false
 		}
 	default:
 		key := g.maxKey + 1
 		if code != keyNext {
-			code -= keyFar
-			key = g.keys[g.prevEnt] + (int64(code>>1) ^ -int64(code&1))
+			key = g.keys[g.prevEnt] + unzigzag(code-keyFar)
 		}
-		var old bool
-		if ent, old = g.ents[key]; !old {
-			ent = uint32(len(g.keys))
-			g.ents[key] = ent
+		if ent = g.ents.entity(key, uint32(len(g.keys))); int(ent) == len(g.keys) {
 			g.keys = append(g.keys, key)
 		}
 		g.keyAfter.at(g.prevEnt).insert(ent)
@@ -222,89 +246,22 @@ func (g *groupReader) entity() (ent uint32, ok bool) {
 	return ent, true
 }
 
+// resize gives a slice another length and keeps what its elements have room
+// for.
+func resize[T any](s []T, n int) []T {
+	s = s[:cap(s)]
+	if n > len(s) {
+		s = append(s, make([]T, n-len(s))...)
+	}
+	return s[:n]
+}
+
 // done reports whether everything was read.
 func (g *groupReader) done() bool {
-	left := g.codes.left() + g.keyCodes.left()
-	for _, c := range append(g.cols, g.escapes) {
+	left := g.codes.left() + g.keyCodes.left() + g.escapes.codes.left() + g.escapes.text.left()
+	for i := range g.cols {
+		c := &g.cols[i]
 		left += c.codes.left() + c.text.left() + c.hops.left()
 	}
 	return left == 0
-}
-
-func (c *columnReader) lastOf(ent uint32) uint32 {
-	c.last = seen(c.last, ent)
-	return c.last[ent]
-}
-
-// word reads the next coded value.
-func (c *columnReader) word(ent, last uint32) ([]byte, bool) {
-	id, ok := c.after.decode(last, c.codes.uvarint())
-	if !ok || c.codes.bad || int(id) > len(c.words) {
-		return nil, false
-	}
-	if int(id) == len(c.words) {
-		w, ok := c.newWord()
-		if !ok {
-			return nil, false
-		}
-		c.words = append(c.words, w)
-	}
-	c.last[ent] = id + 1
-	return c.words[id], true
-}
-
-func (c *columnReader) newWord() ([]byte, bool) {
-	if c.kind == kindData {
-		w := c.text.take(c.text.count(c.text.left()))
-		return w, !c.text.bad
-	}
-	i := bytes.IndexByte(c.text.data[c.text.at:], '\n')
-	if i < 0 {
-		return nil, false
-	}
-	w := c.text.take(i)
-	c.text.take(1)
-	return w, true
-}
-
-func (c *columnReader) number(ent uint32, o op, arrival int64) (int64, bool) {
-	c.num, c.known = seen(c.num, ent), seen(c.known, ent)
-	if o == opSame {
-		return c.num[ent], c.known[ent]
-	}
-	code := c.codes.uvarint()
-	d := int64(code)
-	if c.head.signed {
-		d = (int64(code>>1) ^ -int64(code&1))
-	}
-	d *= int64(c.head.div)
-	switch c.head.base {
-	case baseColumn:
-		d += c.prev
-	case baseEntity:
-		if c.known[ent] {
-			d += c.num[ent]
-		} else {
-			d += c.prev
-		}
-	case baseGiven:
-		d = arrival - d
-	}
-	c.prev, c.num[ent], c.known[ent] = d, d, true
-	return d, !c.codes.bad
-}
-
-// splitHops divides hops, which each end with a comma. A block cannot have
-// more of them than bytes of text.
-func splitHops(b []byte, limit int) ([][]byte, error) {
-	n := bytes.Count(b, comma)
-	if n > limit || len(b) > 0 && b[len(b)-1] != ',' {
-		return nil, fmt.Errorf("columns: the hops do not parse")
-	}
-	hops := make([][]byte, n)
-	for i := range hops {
-		end := bytes.IndexByte(b, ',')
-		hops[i], b = b[:end:end], b[end+1:]
-	}
-	return hops, nil
 }

@@ -46,13 +46,14 @@ func (r *ranks) encode(ctx, id uint32) uint64 {
 // gives.
 func (r *ranks) decode(ctx uint32, code uint64) (id uint32, ok bool) {
 	s := r.at(ctx)
-	if code < near {
-		if code >= uint64(s.n) {
-			return 0, false
+	if code < uint64(s.n) {
+		if id = s.id[code&(near-1)]; code > 0 {
+			s.toFront(int(code), id)
 		}
-		id = s.id[code]
-		s.toFront(int(code), id)
 		return id, true
+	}
+	if code < near {
+		return 0, false
 	}
 	code -= near
 	if code > maxID {

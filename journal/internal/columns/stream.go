@@ -53,12 +53,29 @@ type bytesReader struct {
 func (r *bytesReader) left() int { return len(r.data) - r.at }
 
 func (r *bytesReader) uvarint() uint64 {
-	if r.at < len(r.data) && r.data[r.at] < 0x80 {
-		v := uint64(r.data[r.at])
-		r.at++
+	if v, ok := r.short(); ok {
 		return v
 	}
-	v, n := binary.Uvarint(r.data[r.at:])
+	return r.longUvarint()
+}
+
+// short reads a number of one byte, as most are, and nothing else. It can be
+// inlined, which uvarint cannot.
+func (r *bytesReader) short() (v uint64, ok bool) {
+	if r.at < len(r.data) && r.data[r.at] < 0x80 {
+		r.at++
+		return uint64(r.data[r.at-1]), true
+	}
+	return 0, false
+}
+
+func (r *bytesReader) longUvarint() uint64 {
+	b := r.data[r.at:]
+	if len(b) >= 2 && b[1] < 0x80 {
+		r.at += 2
+		return uint64(b[0]&0x7f) | uint64(b[1])<<7
+	}
+	v, n := binary.Uvarint(b)
 	if n <= 0 {
 		r.fail()
 		return 0
@@ -67,10 +84,9 @@ func (r *bytesReader) uvarint() uint64 {
 	return v
 }
 
-func (r *bytesReader) varint() int64 {
-	u := r.uvarint()
-	return int64(u>>1) ^ -int64(u&1)
-}
+func (r *bytesReader) varint() int64 { return unzigzag(r.uvarint()) }
+
+func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
 
 // count reads a number that may be limit at most.
 func (r *bytesReader) count(limit int) int {
@@ -97,10 +113,19 @@ func (r *bytesReader) take(n int) []byte {
 		return nil
 	}
 	r.at += n
-	return r.data[r.at-n : r.at : r.at]
+	return r.data[r.at-n : r.at]
 }
 
-func (r *bytesReader) text() string { return string(r.take(r.count(r.left()))) }
+// name reads a text that is probably one of known, and then takes no memory.
+func (r *bytesReader) name(known []string) string {
+	b := r.take(r.count(r.left()))
+	for _, s := range known {
+		if s == string(b) {
+			return s
+		}
+	}
+	return string(b)
+}
 
 func (r *bytesReader) fail() { r.bad, r.at = true, len(r.data) }
 
@@ -108,14 +133,30 @@ func (r *bytesReader) fail() { r.bad, r.at = true, len(r.data) }
 // records can come from.
 type unpacker struct {
 	z    *zstd.Decoder
-	left int
+	left int    // bytes that may still be unpacked
+	buf  []byte // where sections are unpacked to: valid until the next block
+	used int    // of buf; more than it has if sections had to go elsewhere
 }
 
-// newUnpacker bounds the bytes of all columns together by those of the wire
-// forms: a value takes ten bytes at most where it stands for a byte of text,
-// and usually far fewer.
-func newUnpacker(z *zstd.Decoder, n, limit int) *unpacker {
-	return &unpacker{z, 1<<20 + 10*n + 10*limit}
+// begin bounds the bytes of all columns together by those of the wire forms: a
+// value takes ten bytes at most where it stands for a byte of text, and
+// usually far fewer.
+func (u *unpacker) begin(n, limit int) { u.left, u.used = 1<<20+10*n+10*limit, 0 }
+
+// end keeps room for as much as there was.
+func (u *unpacker) end() {
+	if u.used > cap(u.buf) && u.used <= scratchKept {
+		u.buf = make([]byte, 0, u.used+u.used/8)
+	}
+}
+
+// room returns n bytes to unpack to, and padding.
+func (u *unpacker) room(n int) []byte {
+	from := u.used
+	if u.used += n + padding; u.used <= cap(u.buf) {
+		return u.buf[from:from:u.used]
+	}
+	return make([]byte, 0, n+padding)
 }
 
 // section reads one section and unpacks it.
@@ -139,14 +180,14 @@ func (r *bytesReader) section(u *unpacker) ([]byte, error) {
 	if u.left -= raw; u.left < 0 {
 		return nil, fmt.Errorf("columns: the sections have more bytes than their records can")
 	}
-	out, err := u.z.DecodeAll(data, make([]byte, 0, raw))
+	out, err := u.z.DecodeAll(data, u.room(raw))
 	if err != nil {
 		return nil, fmt.Errorf("columns: %w", err)
 	}
 	if len(out) != raw {
 		return nil, fmt.Errorf("columns: a section unpacks to %d bytes, not %d", len(out), raw)
 	}
-	return out, nil
+	return out, nil // with padding behind it, see put
 }
 
 // skipSection passes over one section.

@@ -1,6 +1,10 @@
 package columns
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
 
 // parseDecimal reads a number whose only spelling is the one that
 // appendDecimal writes. frac is the count of digits after the point.
@@ -62,15 +66,52 @@ func appendDecimal(dst []byte, v int64, frac uint8) []byte {
 	return append(dst, buf[i:]...)
 }
 
+// putDecimal is appendDecimal without a fraction, into numberRoom bytes that
+// are there.
+func putDecimal(dst []byte, at int, v int64) int {
+	u := uint64(v)
+	if v < 0 {
+		dst[at] = '-'
+		at++
+		u = -u
+	}
+	if u < 1e8 {
+		d := eightDigits(u)
+		zeros := bits.TrailingZeros64(d|1<<63) &^ 7
+		binary.LittleEndian.PutUint64(dst[at:], (d|asDigits)>>zeros)
+		return at + 8 - zeros/8
+	}
+	at = putDecimal(dst, at, int64(u/1e8))
+	binary.LittleEndian.PutUint64(dst[at:], eightDigits(u%1e8)|asDigits)
+	return at + 8
+}
+
+const asDigits = 0x3030303030303030
+
+// eightDigits returns the decimal digits of u, which has no more, the first one
+// in the lowest byte: halves, then their halves, side by side and without a
+// branch.
+func eightDigits(u uint64) uint64 {
+	d := u/10000 | u%10000<<32
+	q := d * 10486 >> 20 & 0x7f_0000_007f // by 100
+	d = q | (d-q*100)<<16
+	q = d * 103 >> 10 & 0xf_000f_000f_000f // by 10
+	return q | (d-q*10)<<8
+}
+
 const timeLen = len("2026-11-23T08:45:46.724619")
 
 // clock reads and writes times. It remembers the last second, which most
-// times of a block share with the one before.
+// times of a block share with the one before, and its day, which nearly all do.
 type clock struct {
-	text [19]byte // of the second
+	text [timeRoom]byte // the second, and a point
 	sec  int64
+	day  int64 // its first second
 	set  bool
 }
+
+// timeRoom is the bytes that a time takes where put writes it.
+const timeRoom = 32
 
 // parse reads a time in UTC whose only spelling is the one that append
 // writes, in µs since 1970.
@@ -84,7 +125,7 @@ func (c *clock) parse(b []byte) (us int64, ok bool) {
 		}
 		us = us*10 + int64(d-'0')
 	}
-	if !c.set || !bytes.Equal(c.text[:], b[:19]) {
+	if !c.set || !bytes.Equal(c.text[:19], b[:19]) {
 		sec, ok := parseSecond(b[:19])
 		if !ok {
 			return 0, false
@@ -95,27 +136,39 @@ func (c *clock) parse(b []byte) (us int64, ok bool) {
 }
 
 func (c *clock) remember(sec int64) {
+	if in := sec - c.day; c.set && in >= 0 && in < daySeconds {
+		appendClock(c.text[:10], in)
+	} else {
+		appendSecond(c.text[:0], sec)
+		_, in := floor(sec, daySeconds)
+		c.day = sec - in
+	}
+	c.text[19] = '.'
 	c.sec, c.set = sec, true
-	appendSecond(c.text[:0], sec)
 }
 
-func (c *clock) append(dst []byte, us int64) []byte {
-	sec := us / 1e6
-	if us%1e6 < 0 {
-		sec--
+const daySeconds = 86400
+
+// floor divides and rounds down.
+func floor(v, by int64) (q, rest int64) {
+	q = v / by
+	if rest = v - q*by; rest < 0 {
+		q, rest = q-1, rest+by
 	}
-	if !c.set || c.sec != sec {
+	return q, rest
+}
+
+// put writes a time into timeRoom bytes that are there.
+func (c *clock) put(dst []byte, at int, us int64) int {
+	sec, rest := floor(us, 1e6)
+	if c.sec != sec || !c.set {
 		c.remember(sec)
 	}
-	dst = append(dst, c.text[:]...)
-	rest := us - sec*1e6
-	var f [7]byte
-	f[0] = '.'
-	for i := 6; i > 0; i-- {
-		f[i] = byte('0' + rest%10)
-		rest /= 10
-	}
-	return append(dst, f[:]...)
+	b := dst[at : at+timeRoom]
+	*(*[16]byte)(b) = *(*[16]byte)(c.text[:])
+	*(*[16]byte)(b[16:]) = *(*[16]byte)(c.text[16:])
+	binary.LittleEndian.PutUint64(b[20:], (eightDigits(uint64(rest))|asDigits)>>16)
+	return at + timeLen
 }
 
 // The seconds that have four digits of year.
@@ -150,27 +203,25 @@ func parseSecond(b []byte) (sec int64, ok bool) {
 	if y, mo, d := date(days); y != year || mo != month || d != day {
 		return 0, false // a day that the month does not have
 	}
-	return days*86400 + h*3600 + m*60 + s, true
+	return days*daySeconds + h*3600 + m*60 + s, true
 }
 
 func appendSecond(dst []byte, sec int64) []byte {
 	sec = min(max(sec, minSecond), maxSecond)
-	days := sec / 86400
-	if sec%86400 < 0 {
-		days--
-	}
-	rest := sec - days*86400
+	days, rest := floor(sec, daySeconds)
 	y, m, d := date(days)
-	two := func(sep byte, v int64) {
-		dst = append(dst, sep, byte('0'+v/10), byte('0'+v%10))
-	}
 	dst = append(dst, byte('0'+y/1000), byte('0'+y/100%10), byte('0'+y/10%10), byte('0'+y%10))
-	two('-', m)
-	two('-', d)
-	two('T', rest/3600)
-	two(':', rest/60%60)
-	two(':', rest%60)
-	return dst
+	dst = appendTwo(appendTwo(dst, '-', m), '-', d)
+	return appendClock(dst, rest)
+}
+
+// appendClock appends the time of a day's second.
+func appendClock(dst []byte, sec int64) []byte {
+	return appendTwo(appendTwo(appendTwo(dst, 'T', sec/3600), ':', sec/60%60), ':', sec%60)
+}
+
+func appendTwo(dst []byte, sep byte, v int64) []byte {
+	return append(dst, sep, byte('0'+v/10), byte('0'+v%10))
 }
 
 // daysBefore returns the days from 1970-01-01 to a date of the Gregorian
