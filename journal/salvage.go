@@ -51,7 +51,9 @@ type Missing struct {
 //
 // Where two batches claim the same numbers the one that the old file's tree
 // leads to counts, then the later one: what a crash left behind is older than
-// what took its numbers.
+// what took its numbers. What follows the last record that the tree knows is
+// taken along: the tree may be an older one, and a commit that a crash cut short
+// was delivered to nobody, but tor sent it.
 //
 // Memory: a window of 4 MiB, one transaction and one block, and about 100
 // bytes for each batch in the file.
@@ -143,14 +145,11 @@ func (s *salvage) choose(all []found) {
 	}
 	var left []found
 	all = slices.DeleteFunc(all, func(f found) bool {
-		switch {
-		case s.tree.marked && f.last <= s.tree.evicted && !s.opt.Evicted:
+		given := s.tree.marked && f.last <= s.tree.evicted && !s.opt.Evicted
+		if given {
 			left = append(left, f)
-			return true
-		case s.tree.whole:
-			return f.last > s.end // of a commit that never came to be
 		}
-		return false
+		return given
 	})
 	given, _ := choose(left)
 	for i := range given {
