@@ -114,7 +114,7 @@ func (t *fileTail) passes(err error) bool {
 // open waits until there is something to read.
 func (t *fileTail) open(ctx context.Context) (*daemon.Reader, error) {
 	for told := false; ; {
-		rd, err := daemon.OpenReader(ctx, t.path)
+		rd, err := t.openAtEnd(ctx)
 		switch {
 		case err == nil:
 			if told && rd.Daemon() {
@@ -145,18 +145,27 @@ func (t *fileTail) open(ctx context.Context) (*daemon.Reader, error) {
 	}
 }
 
+// openAtEnd opens the journal, and if no record is to begin with notes its
+// end before anything is said.
+func (t *fileTail) openAtEnd(ctx context.Context) (*daemon.Reader, error) {
+	rd, err := daemon.OpenReader(ctx, t.path)
+	if err != nil || t.next > 0 || t.last > 0 {
+		return rd, err
+	}
+	b, err := rd.Bounds(ctx)
+	if err != nil {
+		rd.Close()
+		return nil, err
+	}
+	t.next = b.Last + 1
+	return rd, nil
+}
+
 // follow shows what comes until there is a reason to open the journal again.
 func (t *fileTail) follow(ctx context.Context, rd *daemon.Reader) error {
 	r, err := t.events.chosen()
 	if err != nil {
 		return err
-	}
-	if t.next == 0 && t.last == 0 {
-		b, err := rd.Bounds(ctx)
-		if err != nil {
-			return err
-		}
-		t.next = b.Last + 1
 	}
 	opt := replay.Options{Follow: true, Keep: t.events.keep}
 	if t.next == 0 {
