@@ -22,9 +22,10 @@ const copyChunk = 4 << 20
 type copier struct {
 	// immutable
 	src     *store
-	opt     Options // of the draft
-	maxSize int64   // bytes that the draft may have; 0: as many as there are
-	before  int64   // records that end before, in µs since 1970, are left out; 0: none
+	opt     Options   // of the draft
+	rewrite *rewriter // nil: what is copied stays as it is
+	maxSize int64     // bytes that the draft may have; 0: as many as there are
+	before  int64     // records that end before, in µs since 1970, are left out; 0: none
 
 	budget  int64  // bytes that what is copied may take, as plan counts them; 0 before the first
 	draft   string // "" before begin
@@ -44,6 +45,7 @@ func newCopier(src *store, opt Options, maxSize, before int64) *copier {
 // draft.
 func (c *copier) begin() error {
 	c.discard()
+	c.rewrite.begin()
 	var need int64
 	err := c.src.view(func(tx *bolt.Tx) (err error) {
 		need, err = c.plan(tx)
@@ -191,7 +193,11 @@ func (c *copier) blocks() (more bool, err error) {
 		}
 		c.dropped = given
 	}
-	err = c.dst.update(func(tx *bolt.Tx) error {
+	c.next = got[len(got)-1].hdr.last + 1
+	if err := c.rewrite.blocks(got); err != nil {
+		return false, err
+	}
+	return true, c.dst.update(func(tx *bolt.Tx) error {
 		for _, b := range got {
 			if err := b.put(tx); err != nil {
 				return err
@@ -199,8 +205,6 @@ func (c *copier) blocks() (more bool, err error) {
 		}
 		return nil
 	})
-	c.next = got[len(got)-1].hdr.last + 1
-	return true, err
 }
 
 // nextBlocks returns copies of the blocks from next on, up to copyChunk, but
@@ -287,6 +291,9 @@ func (c *copier) rest(v *Vacuumed) error {
 			if err := copyOthers(from, to); err != nil {
 				return err
 			}
+			if err := c.rewrite.describe(to); err != nil {
+				return err
+			}
 			if err := sumGiven(from, to, given, c.opt); err != nil {
 				return err
 			}
@@ -323,6 +330,9 @@ func (c *copier) tail(from, to *bolt.Tx, given uint64) error {
 		h, err := headerAt("tail", k, data)
 		if err == nil {
 			err = follows("tail", next, h, data)
+		}
+		if err == nil {
+			_, data, err = c.rewrite.batch(bucketTail, h, data)
 		}
 		if err == nil {
 			err = putValue(dst, k, data)

@@ -36,6 +36,7 @@ type Vacuumed struct {
 	Before, After int64  // bytes of the file
 	Evicted       uint64 // records that the ring gave up meanwhile
 	First, Last   uint64 // records that are left; First > Last: none
+	Rewritten     uint64 // those of them that have got other lines, see Rewrite
 }
 
 // Vacuum rewrites the journal at path, which nobody may have open. Limits
@@ -46,20 +47,29 @@ func Vacuum(ctx context.Context, path string, l Limits) (v Vacuumed, err error) 
 	if err != nil {
 		return v, err
 	}
-	v, err = vacuumFile(ctx, path, opt, l)
-	if err != nil || l.MaxAge != 0 { // a packed block would hold old records for the sake of newer ones
+	if v, err = vacuumFile(ctx, path, opt, l); err != nil {
 		return v, err
+	}
+	err = vacuumPacked(ctx, path, opt, l, &v)
+	return v, err
+}
+
+// vacuumPacked packs what a recorder that stopped has left unpacked, and
+// vacuums once more if there was something.
+func vacuumPacked(ctx context.Context, path string, opt Options, l Limits, v *Vacuumed) error {
+	if l.MaxAge != 0 {
+		return nil // a packed block would hold old records for the sake of newer ones
 	}
 	packed, err := packFile(ctx, path, opt)
 	if err != nil {
-		return v, vacuumError(path, err)
+		return vacuumError(path, err)
 	}
 	if packed {
-		var again Vacuumed
-		again, err = vacuumFile(ctx, path, opt, l)
+		again, err := vacuumFile(ctx, path, opt, l)
 		v.After = again.After
+		return err
 	}
-	return v, err
+	return nil
 }
 
 // vacuumOptions opens a file of any size for a copy of any size.
@@ -86,7 +96,13 @@ func packFile(ctx context.Context, path string, opt Options) (bool, error) {
 	return j.Stats().Commits > 0, errors.Join(err, j.Close())
 }
 
-func vacuumFile(ctx context.Context, path string, opt Options, l Limits) (v Vacuumed, err error) {
+func vacuumFile(ctx context.Context, path string, opt Options, l Limits) (Vacuumed, error) {
+	return rewriteFile(ctx, path, opt, l, nil)
+}
+
+// rewriteFile is a vacuum of a stopped journal. With nil the records stay as
+// they are.
+func rewriteFile(ctx context.Context, path string, opt Options, l Limits, with *Rewriting) (v Vacuumed, err error) {
 	s, err := openStore(path, opt, false)
 	if err != nil {
 		return v, err
@@ -99,6 +115,11 @@ func vacuumFile(ctx context.Context, path string, opt Options, l Limits) (v Vacu
 	}
 	c := newCopier(s, opt, l.MaxSize, newAgeClock(opt).evictBefore())
 	defer c.discard()
+	if with != nil {
+		if c.rewrite, err = newRewriter(ctx, s, *with); err != nil {
+			return v, vacuumError(path, err)
+		}
+	}
 	if err := c.copyAll(ctx, &v); err != nil {
 		return v, vacuumError(path, err)
 	}
@@ -112,6 +133,9 @@ func vacuumFile(ctx context.Context, path string, opt Options, l Limits) (v Vacu
 	}
 	c.draft = ""
 	opt.vacuumStep("close")
+	if c.rewrite != nil {
+		v.Rewritten = c.rewrite.changed
+	}
 	return v, nil
 }
 

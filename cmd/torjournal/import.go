@@ -72,6 +72,7 @@ func (p program) importLogs(c *cli.Context) error {
 		return err
 	}
 	im.bar = newProgress(p.stderr, logs)
+	defer p.tellMigrated(im.path)()
 	return im.run(c.Context, logs)
 }
 

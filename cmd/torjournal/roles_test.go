@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -88,6 +90,8 @@ func TestRolesToTheByte(t *testing.T) {
 		return files
 	}
 	ofRelays, ofClients := stopAll(relays), stopAll(clients)
+	ofRelays["everything, hashed afterwards"] = hashAfterwards(t, relays["everything"], relays["everything hidden"])
+	ofClients["hashed afterwards"] = hashAfterwards(t, clients["client"], clients["client --scrub"])
 
 	shown := found(ofRelays["everything"], append(slices.Clone(ofRelay), secrets...))
 	aTarget := func(s string) bool { return strings.HasPrefix(s, "page") || s == "looked-up.example" }
@@ -117,6 +121,36 @@ func TestRolesToTheByte(t *testing.T) {
 			}
 		}
 	}
+}
+
+// hashAfterwards runs vacuum --scrub on a copy of a journal, with the key of a
+// recorder that has hashed the events of the same tor as they came. Both have
+// the same lines then, of the types that both record, as far as both were there.
+func hashAfterwards(t *testing.T, plain, hashed recording) (everything []byte) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "journal.db")
+	data, err := os.ReadFile(plain.journal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, _ := torjournal(t, 0, "vacuum", "--journal", path, "--scrub", "--scrub-key", hashed.journal+".scrubkey")
+	t.Log(out)
+	lines := func(path string) string {
+		wire, _ := torjournal(t, 0, "replay", "--journal", path, "-o", "wire", "-e", "CIRC,CIRC_MINOR,STREAM,ORCONN,NOTICE,WARN,ADDRMAP,HS_DESC,CONF_CHANGED,SIGNAL")
+		before, _, found := strings.Cut(wire, "650 SIGNAL DUMP")
+		if !found {
+			t.Errorf("%s: the end is not there", path)
+		}
+		return before
+	}
+	a, b := lines(path), lines(hashed.journal)
+	if n := min(len(a), len(b)); n < 1000 || a[len(a)-n:] != b[len(b)-n:] {
+		t.Errorf("%d and %d bytes of lines, hashed afterwards and as they came, are not the same", len(a), len(b))
+	}
+	return everyByte(t, path)
 }
 
 // sameBytes checks that the journal has, for those types that it records, the

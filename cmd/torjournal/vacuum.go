@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -17,12 +18,13 @@ func (p program) vacuumCommand() *cli.Command {
 		Name:  "vacuum",
 		Usage: "make the journal's file as small as its records allow, and leave nothing else in it",
 		UsageText: "torjournal vacuum [--journal FILE] [--max-size SIZE] [--max-age AGE]; a recorder goes on recording meanwhile\n\n" +
-			"   torjournal vacuum --max-age 7d",
-		Flags: append(journalFlags(),
+			"   torjournal vacuum --max-age 7d\n" +
+			"   torjournal vacuum --scrub        what it tells is then fit to be shown: not with whom",
+		Flags: slices.Concat(journalFlags(), []cli.Flag{
 			&cli.StringFlag{Name: "max-size", Usage: "first remove the oldest records until the file has at most `SIZE`"},
 			&cli.StringFlag{Name: "max-age", Usage: "first remove records older than `AGE`, 7d for instance"},
 			&cli.BoolFlag{Name: "json", Usage: "one JSON object"},
-		),
+		}, scrubFlags()),
 		Action: p.vacuum,
 	}
 }
@@ -34,6 +36,9 @@ type vacuumed struct {
 	Evicted uint64 `json:"evicted"`
 	First   uint64 `json:"first,omitempty"`
 	Last    uint64 `json:"last,omitempty"`
+
+	Scrub    string  `json:"scrub,omitempty"`    // names the key
+	Replaced *uint64 `json:"replaced,omitempty"` // records that --scrub has changed
 }
 
 func (p program) vacuum(c *cli.Context) error {
@@ -48,13 +53,29 @@ func (p program) vacuum(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	v, err := vacuum(c.Context, path, limits)
+	hashing, err := p.scrubbing(c, path)
+	if err != nil {
+		return err
+	}
+	do := vacuum
+	if hashing != nil {
+		do = hashing.run
+	}
+	tellMigrated := p.tellMigrated(path)
+	v, err := do(c.Context, path, limits)
+	tellMigrated()
 	if err != nil {
 		return err
 	}
 	out := vacuumed{Before: v.Before, After: v.After, Evicted: v.Evicted}
 	if v.First <= v.Last {
 		out.First, out.Last = v.First, v.Last
+	}
+	if hashing != nil {
+		out.Scrub, out.Replaced = hashing.hasher.ID(), &v.Rewritten
+		if err := hashing.tell(p.stderr, path); err != nil {
+			return err
+		}
 	}
 	if c.Bool("json") {
 		return printJSON(p.stdout, out)
@@ -101,7 +122,10 @@ func (p program) printVacuumed(path string, v vacuumed) error {
 	if v.Last != 0 {
 		left = fmt.Sprintf("records %d to %d are left", v.First, v.Last)
 	}
-	_, err := fmt.Fprintf(p.stdout, "%s: %s before, %s now; %s, %d were removed\n",
+	fmt.Fprintf(p.stdout, "%s: %s before, %s now; %s, %d were removed\n",
 		path, formatSize(uint64(v.Before)), formatSize(uint64(v.After)), left, v.Evicted)
-	return err
+	if v.Replaced != nil {
+		fmt.Fprintf(p.stdout, "%s were changed, with the key %s\n", count(int(*v.Replaced), "record"), v.Scrub)
+	}
+	return nil
 }

@@ -128,6 +128,9 @@ func (k *keyed) fields(t event.Type, from, to int) {
 				f = lay.keywords
 			}
 		}
+		if t == event.JOURNAL && string(k.src[w.from:w.value]) == "SHA256=" {
+			f = plainField // of the consensus, which everybody has
+		}
 		if fixed && f == plainField && bytes.ContainsAny(k.src[w.from:w.to], ".:") {
 			f = textField // tor writes no such word there, or a date
 		}

@@ -90,7 +90,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err := makeFolder(filepath.Dir(cfg.Journal), cfg.Group, cfg.Logger); err != nil {
 		return &PlaceError{err}
 	}
-	hasher, err := openHasher(cfg.Scrub, cfg.Logger)
+	hasher, err := OpenHasher(cfg.Scrub, cfg.Logger)
 	if err != nil {
 		return err
 	}

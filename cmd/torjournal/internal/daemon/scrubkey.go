@@ -29,9 +29,9 @@ func (d *Daemon) policy(conf map[string][]string) (controlport.Policy, error) {
 	return p, nil
 }
 
-// openHasher returns the hasher of the key in a file, nil for "". A file that
+// OpenHasher returns the hasher of the key in a file, nil for "". A file that
 // is not there is made.
-func openHasher(path string, log *slog.Logger) (*scrub.Hasher, error) {
+func OpenHasher(path string, log *slog.Logger) (*scrub.Hasher, error) {
 	if path == "" {
 		return nil, nil
 	}
@@ -167,7 +167,7 @@ func (d *Daemon) warnOfUnscrubbed(ctx context.Context) error {
 	}
 	log := d.cfg.Logger
 	if inClear > 0 {
-		log.Warn("this journal has been recorded without --scrub before: those records stay as they are; give a new --journal, or delete this one, if they must not be kept",
+		log.Warn("this journal has been recorded without --scrub before: those records stay as they are; if they must not be kept, end, and `torjournal vacuum --scrub` hashes them too",
 			"sessions", inClear)
 	}
 	switch {

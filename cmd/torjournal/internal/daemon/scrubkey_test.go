@@ -23,7 +23,7 @@ func TestScrubKeyIsMadeOnceAndItsOwnersAlone(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range ids {
 		all.Go(func() {
-			h, err := openHasher(path, slog.New(slog.DiscardHandler))
+			h, err := OpenHasher(path, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Error(err)
 				return
@@ -44,7 +44,7 @@ func TestScrubKeyIsMadeOnceAndItsOwnersAlone(t *testing.T) {
 	if names, err := os.ReadDir(filepath.Dir(path)); err != nil || len(names) != 1 {
 		t.Errorf("beside the key lies %v, %v", names, err)
 	}
-	if h, err := openHasher("", nil); h != nil || err != nil {
+	if h, err := OpenHasher("", nil); h != nil || err != nil {
 		t.Errorf("without --scrub: %v, %v", h, err)
 	}
 }
@@ -94,17 +94,17 @@ func TestScrubKeyThatIsNone(t *testing.T) {
 		if err := os.Chmod(path, c.mode); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := openHasher(path, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := OpenHasher(path, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v; want …%s…", c.name, err, c.want)
 		}
 		if got, err := os.ReadFile(path); err != nil || string(got) != c.content {
 			t.Errorf("%s: the file was changed to %q, %v", c.name, got, err)
 		}
 	}
-	if _, err := openHasher(dir, slog.New(slog.DiscardHandler)); err == nil {
+	if _, err := OpenHasher(dir, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("a folder was taken for a key")
 	}
-	if _, err := openHasher(filepath.Join(dir, "no", "folder"), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "make its key") {
+	if _, err := OpenHasher(filepath.Join(dir, "no", "folder"), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "make its key") {
 		t.Errorf("no folder: %v", err)
 	}
 }
@@ -112,7 +112,7 @@ func TestScrubKeyThatIsNone(t *testing.T) {
 func TestJournalRecordedOtherwiseIsTold(t *testing.T) {
 	dir := t.TempDir()
 	hasher := func(name string) *scrub.Hasher {
-		h, err := openHasher(filepath.Join(dir, name), slog.New(slog.DiscardHandler))
+		h, err := OpenHasher(filepath.Join(dir, name), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
