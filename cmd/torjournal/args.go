@@ -11,10 +11,13 @@ import (
 // while people write `torjournal query circuits --since 1h` and
 // `torjournal query --since 1h circuits` alike. A command that there is not is
 // told before anybody wonders about its flags.
-func commandLine(cmds []*cli.Command, args []string) ([]string, error) {
+//
+// Flags of the file that --config names come behind those of the line.
+func commandLine(cmds []*cli.Command, args []string, file *config) ([]string, error) {
 	if len(args) == 0 {
 		return args, nil
 	}
+	run := findCommand(cmds, "run")
 	path := args[:1:1]
 	var flags, words []string
 	var cmd *cli.Command
@@ -44,6 +47,12 @@ func commandLine(cmds []*cli.Command, args []string) ([]string, error) {
 			return nil, usagef("there is no command %q; `%s -h` lists what there is", strings.TrimPrefix(name+" "+words[0], args[0]+" "), name)
 		case cmd != nil && len(flags) > 0 && !helpFlag(flags[0]):
 			return nil, usagef("%s: a word is missing before %s; `%s -h` lists what there is", cmd.Name, flags[0], name)
+		}
+	}
+	if cmd != nil {
+		var err error
+		if flags, err = file.merge(cmd, flags, run.Flags); err != nil {
+			return nil, err
 		}
 	}
 	return append(append(path, flags...), words...), nil

@@ -33,13 +33,15 @@ type program struct {
 	stdout, stderr io.Writer
 	now            func() time.Time
 	loc            *time.Location // of times without a zone, in and out
+	file           *config        // what --config names, as main reads it
 }
 
 // main runs the command line and returns the exit code: 0 done, 1 failed, 2
 // wrong usage, 3 status found no recorder.
 func (p program) main(ctx context.Context, args []string) int {
+	p.file = &config{}
 	app := p.app()
-	line, err := commandLine(app.Commands, args)
+	line, err := commandLine(app.Commands, args, p.file)
 	if err == nil {
 		err = app.RunContext(ctx, line)
 	}

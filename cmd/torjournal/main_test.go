@@ -97,7 +97,7 @@ func TestFlagsMayStandBehindArguments(t *testing.T) {
 		{"torjournal replay -- -f", "torjournal replay -- -f"},
 		{"torjournal", "torjournal"},
 	} {
-		line, err := commandLine(app.Commands, strings.Fields(tc.in))
+		line, err := commandLine(app.Commands, strings.Fields(tc.in), &config{})
 		if got := strings.Join(line, " "); got != tc.want || err != nil {
 			t.Errorf("%s\n became %s\n    want %s\n     err %v", tc.in, got, tc.want, err)
 		}

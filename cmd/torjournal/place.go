@@ -14,6 +14,7 @@ func journalFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "journal", Usage: "the journal's `FILE` (default: $TORJOURNAL, else journal.db in torjournal's state folder)"},
 		&cli.StringFlag{Name: "name", Usage: "the journal of a second tor, `N`.db in the same folder"},
+		&cli.StringFlag{Name: "config", Usage: "`FILE` of run's flags, a flag and its value a line; other commands take from it which journal it is"},
 	}
 }
 

@@ -4,9 +4,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"os/user"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/lmittmann/tint"
@@ -34,9 +36,9 @@ func (p program) runCommand() *cli.Command {
 			&cli.StringFlag{Name: "record", Value: "auto", Usage: "what is kept: auto, client, onion, relay, bridge, testnet, all, or `TYPES`"},
 			&cli.BoolFlag{Name: "scrub", Usage: "replace targets, addresses, onion names, credentials and bridges by keyed hashes before anything is written or delivered"},
 			&cli.StringFlag{Name: "scrub-key", Usage: "`FILE` of the key of --scrub, made if it is not there (default: the journal's name with .scrubkey)"},
-			&cli.StringFlag{Name: "max-size", Value: "1GiB", Usage: "`SIZE` the journal may have; the oldest records make room"},
+			&cli.StringFlag{Name: "max-size", Value: defaultMaxSize, Usage: "`SIZE` the journal may have; the oldest records make room"},
 			&cli.DurationFlag{Name: "commit-delay", Usage: "how long a commit waits for more events, `TIME` such as 100ms: fewer and larger writes, for SD cards; events reach controllers as much later (default: not at all)"},
-			&cli.StringFlag{Name: "max-age", Value: "role", Usage: "`AGE` at which records are removed, 30d for instance; none; or role: 30d, but 24h on a relay or a bridge"},
+			&cli.StringFlag{Name: "max-age", Value: defaultMaxAge, Usage: "`AGE` at which records are removed, 30d for instance; none; or role: 30d, but 24h on a relay or a bridge"},
 			&cli.StringSliceFlag{Name: "control", Usage: "serve a control port at `ADDR`: host:port, port or unix:PATH, and behind it, each after a comma, what holds for it alone: cookie-file=F, hashed-password=H, no-auth, history, group=G"},
 			&cli.StringFlag{Name: "cookie-file", Usage: "controllers show this existing cookie `FILE`, tor's own for instance, instead of torjournal's"},
 			&cli.StringSliceFlag{Name: "hashed-password", Usage: "controllers may show the password of this `HASH` (tor --hash-password prints 16:…)"},
@@ -54,10 +56,14 @@ func (p program) run(c *cli.Context) error {
 	if c.Args().Present() {
 		return usagef("run takes no argument, but there is %q; `torjournal run -h` shows its flags", c.Args().First())
 	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	cfg, err := p.runConfig(c)
 	if err != nil {
-		return err
+		return p.file.place(err)
 	}
+	cfg.Hangup, cfg.Reread = hangup, p.limitsReader(c, cfg.Logger)
 	if err := daemon.Run(c.Context, cfg); err != nil {
 		return err
 	}
@@ -89,24 +95,16 @@ func (p program) runConfig(c *cli.Context) (cfg daemon.Config, err error) {
 	if cfg.Scrub, err = scrubKey(c, cfg.Journal); err != nil {
 		return cfg, err
 	}
-	size, err := parseSize(c.String("max-size"))
+	limits, err := runLimits(c.String)
 	if err != nil {
-		return cfg, usagef("--max-size: %w", err)
+		return cfg, err
 	}
 	delay := c.Duration("commit-delay")
 	if delay < 0 || delay > maxCommitDelay {
 		return cfg, usagef("--commit-delay %v: from 0 to %v, such as 100ms", delay, maxCommitDelay)
 	}
-	cfg.Options = journal.Options{MaxSize: size, CommitDelay: delay, Logger: cfg.Logger}
-	switch age := c.String("max-age"); age {
-	case "role":
-		cfg.AgeByRole, cfg.Options.MaxAge = true, daemon.OwnAge
-	case "none":
-	default:
-		if cfg.Options.MaxAge, err = parseAge(age); err != nil {
-			return cfg, usagef("--max-age: %w, or none, or role", err)
-		}
-	}
+	cfg.Options = journal.Options{MaxSize: limits.MaxSize, MaxAge: limits.MaxAge, CommitDelay: delay, Logger: cfg.Logger}
+	cfg.AgeByRole = limits.AgeByRole
 	if cfg.Group != "" {
 		if _, err := user.LookupGroup(cfg.Group); err != nil {
 			return cfg, usagef("--group: %w", err)
@@ -187,11 +185,11 @@ func (p program) listeners(c *cli.Context, journalFile string) (ls []daemon.List
 	}
 	for _, spec := range c.StringSlice("control") {
 		l, err := parseListener(spec, def)
-		if err == nil {
-			err = l.Access.Check(l.Address)
-		}
 		if err != nil {
 			return nil, usagef("%w", err)
+		}
+		if err := l.Access.Check(l.Address); err != nil {
+			return nil, usagef("--control %s: %w", spec, err)
 		}
 		ls = append(ls, l)
 	}

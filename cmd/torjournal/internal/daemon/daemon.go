@@ -53,6 +53,11 @@ type Config struct {
 	Heap        int64 // bytes that the process's Go heap shall have at most; 0: as many as it takes
 	Logger      *slog.Logger
 
+	// Hangup, if not nil, receives when Reread shall say anew what the journal
+	// may keep.
+	Hangup <-chan os.Signal
+	Reread func() (Limits, error)
+
 	// Ready, if not nil, is called once when everything listens.
 	Ready func()
 }
@@ -191,6 +196,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	run(func(ctx context.Context) error { d.rates.run(ctx); return nil })
 	servers.Go(func() { d.upkeep.run(recording) })
 	servers.Go(func() { keepHeap(serving, d.cfg.Heap) })
+	run(func(ctx context.Context) error { d.reread(ctx); return nil })
 	run(d.removeBackups)
 	d.announce()
 
@@ -214,6 +220,24 @@ func (d *Daemon) announce() {
 	}
 	if d.cfg.Ready != nil {
 		d.cfg.Ready()
+	}
+}
+
+// reread hands on what the journal may keep whenever that is to be read again,
+// until ctx ends.
+func (d *Daemon) reread(ctx context.Context) {
+	for {
+		select {
+		case <-d.cfg.Hangup:
+		case <-ctx.Done():
+			return
+		}
+		l, err := d.cfg.Reread()
+		if err != nil {
+			d.cfg.Logger.Error("the limits cannot be read again and stay as they are", "error", err)
+			continue
+		}
+		d.upkeep.change(l)
 	}
 }
 

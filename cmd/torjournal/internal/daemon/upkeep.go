@@ -33,19 +33,26 @@ type ring interface {
 	Stats() journal.Stats
 }
 
+// Limits is what a journal may keep.
+type Limits struct {
+	journal.Limits
+	AgeByRole bool // MaxAge is what the role of the recorded tor asks, once it is known
+}
+
 // upkeep sets the age limit that the role of the recorded tor asks for, and
 // vacuums the journal: daily on a relay or a bridge, and whenever its file is
 // larger than its limit, because the limit was lowered.
 type upkeep struct {
 	// immutable
-	ring   ring
-	byRole bool // the age limit is the role's; else it is what the user says
-	log    *slog.Logger
-	wake   chan struct{} // capacity 1; sent to when others has changed
+	ring ring
+	log  *slog.Logger
+	wake chan struct{} // capacity 1; sent to when others or wanted has changed
 
-	others atomic.Bool // the recorded tor serves others
+	others atomic.Bool            // the recorded tor serves others
+	wanted atomic.Pointer[Limits] // to be set; nil: no new ones
 
 	// owned by run
+	byRole   bool      // the age limit is the role's; else it is what the user says
 	vacuumed bool      // others was true when due was set
 	due      time.Time // of the next vacuum; zero: none is
 }
@@ -66,6 +73,16 @@ func (u *upkeep) recorded(sessions []journal.Session) {
 // others is not kept for long either.
 func (u *upkeep) attached(p *scrub.Policy) {
 	u.others.Store(p.Strips())
+	u.look()
+}
+
+// change is called when the journal shall have other limits.
+func (u *upkeep) change(l Limits) {
+	u.wanted.Store(&l)
+	u.look()
+}
+
+func (u *upkeep) look() {
 	select {
 	case u.wake <- struct{}{}:
 	default:
@@ -97,7 +114,8 @@ func (u *upkeep) run(ctx context.Context) {
 // turn does what has to be done now, and says when something has to be again.
 func (u *upkeep) turn(ctx context.Context) {
 	others := u.others.Load()
-	u.limit(ctx, others)
+	adopted := u.adopt(ctx, others)
+	u.limit(ctx, others, adopted)
 	now := time.Now()
 	if others && !u.vacuumed {
 		u.due = now
@@ -105,7 +123,7 @@ func (u *upkeep) turn(ctx context.Context) {
 	st := u.ring.Stats()
 	tooLarge := st.Size > st.MaxSize
 	switch {
-	case tooLarge && u.due.IsZero():
+	case tooLarge && (u.due.IsZero() || adopted):
 		u.due = now
 	case !others && !tooLarge:
 		u.due = time.Time{}
@@ -129,19 +147,48 @@ func (u *upkeep) turn(ctx context.Context) {
 	}
 }
 
-// limit sets the age limit.
-func (u *upkeep) limit(ctx context.Context, others bool) {
+// adopt sets the limits that the user has changed, and reports whether he has.
+func (u *upkeep) adopt(ctx context.Context, others bool) bool {
+	wanted := u.wanted.Swap(nil)
+	if wanted == nil {
+		return false
+	}
+	u.byRole = wanted.AgeByRole
+	was, l := u.ring.Limits(), wanted.Limits
+	if u.byRole {
+		l.MaxAge = roleAge(others)
+	}
+	if l == was {
+		u.log.Info("the limits have been read again: they are as they were", "max_size", l.MaxSize, "max_age", l.MaxAge)
+		return false
+	}
+	if err := u.ring.SetLimits(ctx, l); err != nil {
+		u.log.Error("the journal cannot have these limits", "max_size", l.MaxSize, "max_age", l.MaxAge, "error", err)
+		return false
+	}
+	u.log.Info("the limits have been changed", "max_size", l.MaxSize, "max_size_before", was.MaxSize, "max_age", l.MaxAge, "max_age_before", was.MaxAge)
+	return true
+}
+
+// roleAge is how long records are kept where nobody says.
+func roleAge(others bool) time.Duration {
+	if others {
+		return othersAge
+	}
+	return OwnAge
+}
+
+// limit sets the age limit of the role. One of the user's is judged when it is
+// new, or the role is.
+func (u *upkeep) limit(ctx context.Context, others, adopted bool) {
 	l := u.ring.Limits()
 	if !u.byRole {
-		if others && !u.vacuumed && (l.MaxAge == 0 || l.MaxAge > othersAge) {
+		if others && (adopted || !u.vacuumed) && (l.MaxAge == 0 || l.MaxAge > othersAge) {
 			u.log.Warn("this tor serves others, and what may tell of them is kept longer than a day: run without --max-age if it need not be", "max_age", l.MaxAge)
 		}
 		return
 	}
-	age := OwnAge
-	if others {
-		age = othersAge
-	}
+	age := roleAge(others)
 	if l.MaxAge == age {
 		return
 	}

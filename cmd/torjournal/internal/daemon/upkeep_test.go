@@ -150,6 +150,43 @@ func TestUpkeep(t *testing.T) {
 	}
 }
 
+// Limits that the user changes hold at once; if they are lower the vacuum does
+// not wait for the daily one.
+func TestUpkeepAdoptsLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeRing{limits: journal.Limits{MaxSize: 4 << 20, MaxAge: OwnAge}, stats: journal.Stats{MaxSize: 1 << 20}, began: time.Now()}
+		var log bytes.Buffer
+		u := newUpkeep(f, true, slog.New(slog.NewTextHandler(&log, nil)))
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { u.run(ctx); close(ended) }()
+		u.attached(policy(t, "relay"))
+		time.Sleep(time.Hour)
+		f.mu.Lock()
+		f.stats.Size = 2 << 20 // too much for the lower limit
+		f.mu.Unlock()
+		u.change(Limits{journal.Limits{MaxSize: 1 << 20, MaxAge: OwnAge}, true})
+		time.Sleep(time.Hour)
+		u.change(Limits{journal.Limits{MaxSize: 1 << 20, MaxAge: 48 * time.Hour}, false})
+		time.Sleep(time.Hour)
+		u.change(Limits{journal.Limits{MaxSize: 1 << 20, MaxAge: 48 * time.Hour}, false})
+		time.Sleep(time.Hour)
+		u.change(Limits{journal.Limits{MaxSize: 1 << 20, MaxAge: OwnAge}, true})
+		synctest.Wait()
+		cancel()
+		<-ended
+		want := []string{"0s age 24h0m0s", "0s vacuum", "1h0m0s age 24h0m0s", "1h0m0s vacuum", "2h0m0s age 48h0m0s", "4h0m0s age 24h0m0s"}
+		if !slices.Equal(f.told, want) {
+			t.Errorf("it did %q, want %q", f.told, want)
+		}
+		for _, say := range []string{"max_size=1048576 max_size_before=4194304 max_age=24h0m0s", "they are as they were", "what may tell of them is kept longer than a day"} {
+			if !strings.Contains(log.String(), say) {
+				t.Errorf("the log does not say %q:\n%s", say, log.String())
+			}
+		}
+	})
+}
+
 // A tool vacuums the journal through the daemon that holds it.
 func TestVacuumThroughTheDaemon(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
