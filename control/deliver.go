@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -95,15 +96,18 @@ func (o *outlet) fetch(ctx context.Context) error {
 // write puts held records into the writer, returns how many those were and
 // whether the next one may not go now.
 func (o *outlet) write(by time.Time) (n int, blocked bool) {
-	if o.wires != nil && by.IsZero() && o.past == nil && !o.meta {
+	if o.wires != nil && by.IsZero() && o.past == nil && !o.meta && !o.hidesSome() {
 		n, wires := len(o.held), o.wires
 		o.hold(nil, nil) // the records of a whole commit, beside a few bytes of it
 		o.w.pass(wires)
 		return n, false
 	}
-	for i, bytes := 0, 0; i < len(o.held); i++ {
+	for i, size := 0, 0; i < len(o.held); i++ {
 		r := &o.held[i]
-		if bytes += len(r.Wire); bytes > stepBytes && i > 0 {
+		if o.hides(r) {
+			continue
+		}
+		if size += len(r.Wire); size > stepBytes && i > 0 {
 			return i, false
 		}
 		if !by.IsZero() && r.Time.After(by) {
@@ -143,11 +147,45 @@ func (o *outlet) subscribe(types event.Set) {
 	case o.cursor == nil:
 		o.cursor = o.conn.srv.records.NewCursorFunc(0, o.selected(), o.wake)
 	default:
-		o.hold(slices.DeleteFunc(slices.Clone(o.held), func(r journal.Record) bool { return !types.Has(r.Type) }), nil)
+		selected := o.selected()
+		o.hold(slices.DeleteFunc(slices.Clone(o.held), func(r journal.Record) bool { return !selected.Has(r.Type) }), nil)
 	}
 	o.reselect()
 	o.idle = false
 	o.position.Store(o.cursor.Position())
+}
+
+// hides reports whether r is a JOURNAL event that came for the sake of those
+// that tell of missing events, is none, and was not asked for.
+func (o *outlet) hides(r *journal.Record) bool {
+	return r.Type == event.JOURNAL && !o.types.Has(r.Type) && !tellsOfMissing(r)
+}
+
+// hidesSome reports whether there is such an event in what is held.
+func (o *outlet) hidesSome() bool {
+	if !o.ours || o.types.Has(event.JOURNAL) {
+		return false
+	}
+	for i := range o.held {
+		if o.hides(&o.held[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// tellsOfMissing reports whether r is one of those JOURNAL events that say that
+// events are missing, or are not recorded. Who uses a command of ours gets
+// them without asking for JOURNAL: he takes what he reads for all there is.
+func tellsOfMissing(r *journal.Record) bool {
+	what, ours := bytes.CutPrefix(r.Wire, []byte("650 JOURNAL "))
+	if word, _, _ := bytes.Cut(what, []byte(" ")); ours {
+		switch string(word) {
+		case event.WhatUnjournaled, event.WhatJournaled, event.WhatDropped:
+			return true
+		}
+	}
+	return false
 }
 
 // Marks that go to this connection alone (DESIGN section 3), if it uses what

@@ -39,7 +39,10 @@ func (c *conn) useFeature(cmd command) error {
 	return c.answer(answer.Bytes(), (*outlet).useMeta)
 }
 
-func (o *outlet) useMeta() { o.meta, o.ours = true, true }
+func (o *outlet) useMeta() {
+	o.meta = true
+	o.useOurs()
+}
 
 // limited is a buffer for replies that are a line or two.
 type limited struct{ *bytes.Buffer }

@@ -146,14 +146,19 @@ func (o *outlet) reselect() {
 
 // selected returns the subscribed types of which an event can pass the
 // filter; all that are subscribed if there is none, for a feed without types
-// would not tell how far it is.
+// would not tell how far it is. JOURNAL is among them if the connection hears
+// of what is missing.
 func (o *outlet) selected() event.Set {
+	types := o.types
 	if o.sieve != nil {
 		if r, some := o.sieve.where.Narrow(journal.Range{Types: o.types}); some {
-			return r.Types
+			types = r.Types
 		}
 	}
-	return o.types
+	if o.ours {
+		types = types.Union(event.NewSet(event.JOURNAL))
+	}
+	return types
 }
 
 // lendMatcher takes one of the server's matchers for a turn.
@@ -249,8 +254,11 @@ func (o *outlet) turn(ctx context.Context, m *filter.Matcher, recs []journal.Rec
 }
 
 // passes reports whether r passes the filter. An event of which that cannot
-// be said does not; the log is told once.
+// be said does not; the log is told once. What tells of missing events does.
 func (o *outlet) passes(m *filter.Matcher, r *journal.Record) bool {
+	if r.Type == event.JOURNAL && o.ours && (tellsOfMissing(r) || !o.types.Has(r.Type)) {
+		return tellsOfMissing(r)
+	}
 	ok, err := m.Match(o.sieve.where, r)
 	if err != nil && !o.sieve.failed {
 		o.sieve.failed = true

@@ -44,7 +44,11 @@ func (c *conn) getInfo(cmd command) error {
 	return c.joinReplies(parts, nil)
 }
 
-func (o *outlet) useOurs() { o.ours = true }
+// useOurs is noted of who uses a command of ours.
+func (o *outlet) useOurs() {
+	o.ours = true
+	o.reselect()
+}
 
 // part is one key of a GETINFO and what is to be said of it.
 type part struct {
