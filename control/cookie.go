@@ -44,6 +44,20 @@ func writeCookie(path string) ([]byte, error) {
 	return cookie, nil
 }
 
+// keptCookie reads the cookie that an earlier server has left at path, for one
+// that cannot write a new one. It is as good as long as nobody but its owner
+// could read it.
+func keptCookie(path string) ([]byte, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, fmt.Errorf("control: look for an old cookie: %w", err)
+	}
+	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("control: the old cookie file %s has mode %v: others may know the cookie", path, info.Mode())
+	}
+	return readCookie(path)
+}
+
 // readCookie reads a cookie file that somebody else wrote.
 func readCookie(path string) ([]byte, error) {
 	f, err := os.Open(path)

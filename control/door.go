@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -102,11 +103,17 @@ func (s *Server) ownCookie(path string) ([]byte, error) {
 	if c := s.cookies[path]; c != nil {
 		return c, nil
 	}
-	c, err := writeCookie(path)
-	if err == nil {
-		s.cookies[path] = c
+	c, err := s.writeCookie(path)
+	if err != nil {
+		old, oerr := keptCookie(path)
+		if oerr != nil {
+			return nil, fmt.Errorf("%w; see whether the disk is full: without a cookie nobody could authenticate", err)
+		}
+		s.log.Warn("no new cookie can be written: controllers authenticate with the one of before; see whether the disk is full", "error", err)
+		c = old
 	}
-	return c, err
+	s.cookies[path] = c
+	return c, nil
 }
 
 // enter counts a Serve, unless the server is shut down.

@@ -40,7 +40,7 @@ func TestMissingIsToldToWhoUsesOurs(t *testing.T) {
 			if c.before != "" {
 				ask(p, c.before)
 			}
-			ask(p, "SETEVENTS " + c.events)
+			ask(p, "SETEVENTS "+c.events)
 			if c.after != "" {
 				ask(p, c.after)
 			}

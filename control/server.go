@@ -48,6 +48,8 @@ type Server struct {
 	maxConns   int
 	slack      time.Duration
 
+	writeCookie func(path string) ([]byte, error) // writeCookie but in tests
+
 	stop     chan struct{} // closed by Shutdown: connections take their leave
 	incoming atomic.Int64  // bytes of unfinished commands, see maxIncoming
 	filters  atomic.Int64  // bytes of connections' filters, see maxFilters
@@ -96,20 +98,21 @@ func (r journalRecorder) NewCursorFunc(from uint64, types event.Set, tell func()
 // NewServer returns a server that listens nowhere yet.
 func NewServer(opt Options) *Server {
 	s := &Server{
-		records:    journalRecorder{opt.Journal},
-		backend:    opt.Backend,
-		demand:     opt.Demand,
-		log:        opt.Logger,
-		keepOnLoss: opt.KeepOnLoss,
-		now:        opt.now,
-		authTime:   cmp.Or(opt.authTime, authTime),
-		maxConns:   cmp.Or(opt.maxConns, maxConnections),
-		slack:      cmp.Or(opt.slack, replySlack),
-		stop:       make(chan struct{}),
-		conns:      make(map[uint64]*conn),
-		cookies:    make(map[string][]byte),
-		compiling:  make(chan struct{}, 1),
-		matchers:   idleMatchers(max(1, runtime.GOMAXPROCS(0)-1)),
+		records:     journalRecorder{opt.Journal},
+		backend:     opt.Backend,
+		demand:      opt.Demand,
+		log:         opt.Logger,
+		keepOnLoss:  opt.KeepOnLoss,
+		now:         opt.now,
+		authTime:    cmp.Or(opt.authTime, authTime),
+		maxConns:    cmp.Or(opt.maxConns, maxConnections),
+		slack:       cmp.Or(opt.slack, replySlack),
+		stop:        make(chan struct{}),
+		writeCookie: writeCookie,
+		conns:       make(map[uint64]*conn),
+		cookies:     make(map[string][]byte),
+		compiling:   make(chan struct{}, 1),
+		matchers:    idleMatchers(max(1, runtime.GOMAXPROCS(0)-1)),
 	}
 	if s.backend == nil {
 		s.backend = nobody{}

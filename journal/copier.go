@@ -436,6 +436,7 @@ func (c *copier) finish(v *Vacuumed) error {
 	if err := c.dst.open(opt, false); err != nil {
 		return err
 	}
+	c.dst.note = c.src.note
 	return c.check(v)
 }
 

@@ -94,7 +94,7 @@ func start(s *store, opt Options) (*Journal, error) {
 	}
 	j.writer = &writer{
 		env: writerEnv{
-			commit: commit, expired: com.expired, reread: s.reread, pause: j.pause, now: opt.Now, clock: j.q.clock,
+			commit: commit, expired: com.expired, reread: s.reread, note: s.writeNote, pause: j.pause, now: opt.Now, clock: j.q.clock,
 			publish: j.win.publish, ahead: j.win.publishAhead, settled: j.win.settled, evicted: j.win.evict,
 			seal:   func(job sealJob) { j.sealer.jobs <- job },
 			repack: func(r *repacker, t *tail) ([]header, error) { return r.find(s, t) },
@@ -110,6 +110,10 @@ func start(s *store, opt Options) (*Journal, error) {
 	}
 	if state.session != nil {
 		j.counts.session.Store(state.session.ID)
+	}
+	if s.note != nil {
+		j.writer.takeUp(s.note)
+		s.note = nil
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	j.unseal = cancel

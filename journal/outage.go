@@ -36,6 +36,9 @@ import (
 // record of the beginning would have to stand before the pending batch, whose
 // numbers are taken.
 //
+//  7. What is missing is told even if the process ends before the file can be
+//     written again: lossnote.go tells how. (TestOutageOutlivesTheProcess)
+//
 // The way that lost: putting the pending batch aside as missing and looking,
 // afterwards, whether the file has it. Then the numbers of what comes next
 // depend on what a failing disk lets one see.
@@ -52,13 +55,22 @@ type outage struct {
 	dropped tally    // dropped under overload, and told by no event yet
 	total   uint64   // missing altogether
 	timer   *time.Timer
+
+	// What is missing if pending is not in the file in the end: the records in
+	// it, or what the mark in it tells.
+	tried     losses
+	triedLast uint64 // last record of pending; 0: it has none
+}
+
+func newOutage(us int64, cause string, retry time.Duration) *outage {
+	return &outage{begun: us, since: us, cause: cause, owed: true, timer: time.NewTimer(retry)}
 }
 
 // beginOutage is what follows when c cannot be committed.
 func (w *writer) beginOutage(c *change, err error) {
 	us, _ := w.env.clock()
-	o := &outage{begun: us, since: us, cause: cause(err), pending: c, owed: true, timer: time.NewTimer(w.retry)}
-	w.out = o
+	o := newOutage(us, cause(err), w.retry)
+	o.pending, w.out = c, o
 	w.restPacked()
 	w.since.Store(us)
 	args := []any{"error", err}
@@ -72,10 +84,25 @@ func (w *writer) beginOutage(c *change, err error) {
 	w.unnumbered(w.number([]item{ownItem(notice, us)}, nil))
 	if b := c.batch; b != nil {
 		o.gone = true
+		o.try(b, losses{Missing: recorded(b.recs), Since: o.since})
 		w.counts.unjournaled(b)
 		w.env.ahead(b.recs, b.bits)
 		b.recs, b.bits = nil, nil
 	}
+	w.leaveNote(false)
+}
+
+// try notes what is missing if b is not in the file in the end.
+func (o *outage) try(b *batch, l losses) { o.tried, o.triedLast = l, b.hdr.last }
+
+// recorded counts the numbered ones among recs.
+func recorded(recs []Record) (c tally) {
+	for i := range recs {
+		if recs[i].Seq != 0 {
+			c.add(recs[i].Type, 1)
+		}
+	}
+	return c
 }
 
 // cause is what err says at its end: why, without the names of files, which
@@ -119,6 +146,7 @@ func (w *writer) resume() {
 	o := w.out
 	if err := w.catchUp(); err != nil {
 		w.err = err
+		w.leaveNote(false)
 		o.timer.Reset(w.retry)
 		return
 	}
@@ -154,6 +182,7 @@ func (w *writer) catchUp() error {
 			}
 		}
 		o.pending, o.gone = nil, false
+		o.tried, o.triedLast = losses{}, 0
 	}
 }
 
@@ -172,6 +201,7 @@ func (w *writer) nextPending() *change {
 		us, _ := w.env.clock()
 		b := w.number([]item{ownItem(o.mark(), us)}, o.dropped)
 		w.encode(b)
+		o.try(b, losses{o.missing, o.dropped, o.since})
 		o.owed, o.since, o.missing, o.dropped = false, us, nil, nil
 		return &change{batch: b}
 	}
@@ -239,7 +269,11 @@ func (w *writer) finish() {
 	if o.gone {
 		lost += uint64(o.pending.batch.hdr.count())
 	}
-	w.err = fmt.Errorf("journal: %d events are lost: %w", lost, w.err)
+	then := "; nothing else will tell of them"
+	if w.leaveNote(true) {
+		then = "; the journal will tell of them when it is opened for writing next"
+	}
+	w.err = fmt.Errorf("journal: %d events are lost: %w%s", lost, w.err, then)
 }
 
 // ownItem is one of the writer's own events.

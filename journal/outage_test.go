@@ -324,7 +324,8 @@ func TestOutageBehind(t *testing.T) {
 }
 
 // A recorder that dies during an outage leaves a journal that opens and goes
-// on, with the batch that was in hand or without it.
+// on, with the batch that was in hand or without it, and tells what was noted to
+// be missing.
 func TestOutageCrash(t *testing.T) {
 	for kind, last := range map[failKind]uint64{failAbsent: 5, failPresent: 8} {
 		t.Run(fmt.Sprint(kind), func(t *testing.T) {
@@ -345,13 +346,16 @@ func TestOutageCrash(t *testing.T) {
 				t.Fatal(err)
 			}
 			after := openTest(t, path, Options{})
-			if b, err := after.Bounds(within(t)); err != nil || b.Last != last {
-				t.Errorf("bounds %+v, %v, want up to %d", b, err, last)
+			if b, err := after.Bounds(within(t)); err != nil || b.Last != last+1 {
+				t.Errorf("bounds %+v, %v, want up to %d", b, err, last+1)
 			}
 			appendAll(t, after, bw(100, 2)...)
 			recs, gaps := readAll(t, after, Range{})
-			if !slices.Equal(numbers(recs), span(1, last+2)) || len(gaps) > 0 {
+			if !slices.Equal(numbers(recs), span(1, last+3)) || len(gaps) > 0 {
 				t.Errorf("numbers %v, gaps %v", numbers(recs), gaps)
+			}
+			if n, ok := markCount(recs[last]); !ok || n != 8-last {
+				t.Errorf("record %d is %q, want a mark of %d", last+1, recs[last].Wire, 8-last)
 			}
 		})
 	}

@@ -27,6 +27,8 @@ type store struct {
 	db   *bolt.DB // guarded by swap
 	file *os.File // guarded by swap; what db holds, so that its lock can be released whatever db does
 
+	note *lossNote // what the file said of missing events, until it is told; nil: nothing
+
 	unsynced  bool // owned by the writer; the folder may not know yet that the file has its name
 	unsettled bool // owned by the writer; what the file says may be in memory only, see settle
 
@@ -49,6 +51,7 @@ func openStore(path string, opt Options, readOnly bool) (*store, error) {
 		}
 	}
 	if err == nil && !readOnly {
+		s.note = readNote(s.file) // an upgrade writes over it
 		err = s.upgrade(opt)
 	}
 	if err == nil {
@@ -368,7 +371,8 @@ func (s *store) close() error {
 		s.abandon()
 		return nil
 	}
-	return s.fence(s.db.Close)
+	err := s.keepNote()
+	return errors.Join(err, s.fence(s.db.Close))
 }
 
 // abandon gives the file back after an error, whatever state bbolt is in.

@@ -47,6 +47,20 @@ func (c tally) name(t event.Type) event.Type {
 	return typeOther
 }
 
+// together returns the same counts, those of the types of which single does
+// not hold as one.
+func (c tally) together(single func(name string) bool) (out tally) {
+	for t, n := range c {
+		if !single(string(t)) {
+			t = typeOther
+		}
+		out.add(t, n)
+	}
+	return out
+}
+
+func knownName(name string) bool { return event.Type(name).Known() }
+
 func (c tally) total() (n uint64) {
 	for _, k := range c {
 		n += k

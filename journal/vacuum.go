@@ -66,7 +66,7 @@ func vacuumPacked(ctx context.Context, path string, opt Options, l Limits, v *Va
 	}
 	if packed {
 		again, err := vacuumFile(ctx, path, opt, l)
-		v.After = again.After
+		v.After, v.Last = again.After, again.Last
 		return err
 	}
 	return nil

@@ -65,6 +65,7 @@ type writerEnv struct {
 	evicted func(last uint64)                     // the ring has given up what is up to last
 	seal    func(sealJob)                         // ask for a block; finished ones come on sealed
 	repack  repackFunc                            // finds old blocks for it; nil: there are none
+	note    func(n *lossNote, durable bool) error // leaves a note in a file that cannot be written otherwise; nil: there is none
 	pause   func(d time.Duration) (stopping bool) // wait before the next try
 	now     func() time.Time
 	clock   func() (us int64, mono time.Duration) // as items are stamped

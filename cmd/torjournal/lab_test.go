@@ -42,24 +42,35 @@ type recorder struct {
 func startRecorder(t *testing.T, journal string, args ...string) *recorder {
 	t.Helper()
 	r := launch(t, journal, args...)
+	r.answers()
+	return r
+}
+
+// answers waits until the recorder answers on its private socket.
+func (r *recorder) answers() {
+	r.t.Helper()
 	r.await("the recorder answers", func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		c, err := daemon.Dial(ctx, journal)
+		c, err := daemon.Dial(ctx, r.journal)
 		if err != nil {
 			return false
 		}
 		c.Close()
 		return true
 	})
-	return r
 }
 
 // launch runs `torjournal run` and does not wait for anything.
 func launch(t *testing.T, journal string, args ...string) *recorder {
 	t.Helper()
-	r := &recorder{t: t, journal: journal, log: &lockedBuffer{}, exited: make(chan struct{})}
-	r.cmd = exec.Command("torjournal", append([]string{"run", "--journal", journal}, args...)...)
+	return launchCommand(t, journal, exec.Command("torjournal", append([]string{"run", "--journal", journal}, args...)...))
+}
+
+// launchCommand is launch of a command that becomes a recorder on journal.
+func launchCommand(t *testing.T, journal string, cmd *exec.Cmd) *recorder {
+	t.Helper()
+	r := &recorder{t: t, journal: journal, cmd: cmd, log: &lockedBuffer{}, exited: make(chan struct{})}
 	r.cmd.Stderr = r.log
 	r.cmd.Stdout = r.log
 	if err := r.cmd.Start(); err != nil {

@@ -171,6 +171,10 @@ func (s *Source) Run(ctx context.Context) error {
 	return err
 }
 
+// Begun reports whether a tor has ever been attached, so that the sink has a
+// JOURNAL START. It is to be asked when Run has returned.
+func (s *Source) Begun() bool { return s.attached }
+
 // Open returns a new authenticated connection to the present tor, for one
 // controller's commands. Its asynchronous replies are dropped. The error
 // wraps ErrDetached while there is no tor.

@@ -37,7 +37,11 @@ func own(key string) (plain, hashed []string) {
 func TestRewrittenIsAsRecorded(t *testing.T) {
 	conf := map[string][]string{"Bridge": {"203.0.113.7:4711 " + digits1}, "UseBridges": {"1"}}
 	eachCorpus(t, func(t *testing.T, wires [][]byte) {
-		for _, role := range []string{"all", "relay", "STREAM,NOTICE,INFO,HS_DESC"} {
+		roles := []string{"all", "relay", "STREAM,NOTICE,INFO,HS_DESC"}
+		if len(wires) > 2000 { // a whole corpus: its sample has the other roles
+			roles = roles[:1]
+		}
+		for _, role := range roles {
 			for _, conf := range []map[string][]string{nil, conf} {
 				var recorded, plain, want [][]byte
 				p, key := policy(t, role, conf), hasher(t, 1)

@@ -241,11 +241,15 @@ func (d *Daemon) reread(ctx context.Context) {
 	}
 }
 
-// drain journals the end and waits, within bounds, until all is committed.
+// drain journals the end, where there was a beginning, and waits, within
+// bounds, until all is committed.
 func (d *Daemon) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
-	err := d.journal.Append(ctx, event.NewJournal(event.WhatStop, "PID", strconv.Itoa(os.Getpid())))
+	var err error
+	if d.source.Begun() {
+		err = d.journal.Append(ctx, event.NewJournal(event.WhatStop, "PID", strconv.Itoa(os.Getpid())))
+	}
 	if err == nil {
 		err = d.journal.Flush(ctx)
 	}

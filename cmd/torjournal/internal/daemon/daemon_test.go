@@ -189,7 +189,7 @@ func TestFollowerChangesOver(t *testing.T) {
 		daemon bool
 		err    error
 	}
-	for round := range 2 { // a daemon's only record is the STOP at its end
+	for round := range 2 { // a daemon without a tor records nothing itself
 		waited := make(chan step, 1)
 		go func() {
 			err := rd.Wait(ctx, uint64(4+round))
@@ -200,6 +200,7 @@ func TestFollowerChangesOver(t *testing.T) {
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
+		written(t, path, 1)
 		if got := <-waited; got.err != nil || got.last != uint64(4+round) {
 			t.Fatalf("round %d: %+v", round, got)
 		}
