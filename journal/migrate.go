@@ -107,7 +107,7 @@ func (s *store) upgrade(opt Options) error {
 		}
 	}
 	opt.Logger.Info("the journal has been brought to a newer schema; the old file stays beside it for a while",
-		"from", m.From, "to", m.To, "backup", m.Backup, "days", int(BackupTime/(24*time.Hour)))
+		"from", m.From, "to", m.To, "backup", m.Backup, "days_at_most", int(BackupTime/(24*time.Hour)))
 	return nil
 }
 

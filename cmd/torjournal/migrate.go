@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"torjournal/cmd/torjournal/internal/daemon"
 	"torjournal/journal"
 )
 
@@ -15,8 +17,8 @@ func (p program) migrateCommand() *cli.Command {
 		Usage: "bring a journal of an older torjournal to the present form",
 		UsageText: "torjournal migrate [--journal FILE] [--dry-run | --done]\n\n" +
 			"   torjournal migrate --dry-run\n\n" +
-			"`torjournal run` does it by itself when it starts. The old file stays beside the journal for 7 days,\n" +
-			"or until `torjournal migrate --done`.",
+			"`torjournal run` does it by itself when it starts. The old file stays beside the journal for 7 days\n" +
+			"(of a relay or a bridge for 24 hours), or until `torjournal migrate --done`.",
 		Flags: append(journalFlags(),
 			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done and what room it takes, and change nothing"},
 			&cli.BoolFlag{Name: "done", Usage: "all is well: remove the old file that a migration has left"},
@@ -74,9 +76,22 @@ func (p program) tellPlan(path string, m journal.Migration) error {
 
 func (p program) tellBackups(path string, loc *time.Location) error {
 	backups, err := journal.Backups(path)
+	if len(backups) == 0 {
+		return err
+	}
+	f, err := journal.OpenFile(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sessions, err := f.Sessions(context.Background())
+	if err != nil {
+		return err
+	}
+	keep := daemon.BackupAge(sessions)
 	for _, b := range backups {
 		fmt.Fprintf(p.stdout, "the old file is %s (%s); `torjournal migrate --done` removes it, a recorder from %s on\n",
-			b.Path, formatSize(uint64(b.Size)), b.Made.Add(journal.BackupTime).In(loc).Format(shortTime))
+			b.Path, formatSize(uint64(b.Size)), b.Made.Add(keep).In(loc).Format(shortTime))
 	}
 	return err
 }

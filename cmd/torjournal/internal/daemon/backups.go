@@ -1,38 +1,58 @@
 package daemon
 
 import (
-	"context"
+	"log/slog"
 	"time"
 
 	"torjournal/journal"
+	"torjournal/tor/scrub"
 )
 
 // backupCheck is how often a daemon looks whether the backup of a migration
-// has become too old: it is kept for days.
+// has become too old: it is kept for a day at the least.
 const backupCheck = time.Hour
 
-// removeBackups removes the files that migrations have left beside the
-// journal, when their time is over, until ctx ends. What a backup holds must
-// not outlive what the journal itself may keep.
-func (d *Daemon) removeBackups(ctx context.Context) error {
-	tick := time.NewTicker(backupCheck)
-	defer tick.Stop()
-	for {
-		keep := journal.BackupTime
-		if age := d.journal.Limits().MaxAge; age > 0 {
-			keep = min(keep, age)
-		}
-		removed, err := journal.RemoveBackups(d.cfg.Journal, time.Now().Add(-keep))
+// backupAge is how long the file that a migration has left may stay: what it
+// holds must not outlive what the journal itself may keep, nor, where the
+// recorded tor serves others, what its role allows, whatever the user says.
+func backupAge(l journal.Limits, others bool) time.Duration {
+	keep := journal.BackupTime
+	if others {
+		keep = min(keep, othersAge)
+	}
+	if l.MaxAge > 0 {
+		keep = min(keep, l.MaxAge)
+	}
+	return keep
+}
+
+// BackupAge is how long a daemon with the usual limits leaves the file of a
+// migration beside a journal of these sessions.
+func BackupAge(sessions []journal.Session) time.Duration {
+	return backupAge(journal.Limits{}, servesOthers(sessions))
+}
+
+// servesOthers reports whether the newest session is of a tor that carries
+// other people's traffic.
+func servesOthers(sessions []journal.Session) bool {
+	n := len(sessions)
+	if n == 0 {
+		return false
+	}
+	role := sessions[n-1].Source.Role
+	return role == scrub.Relay || role == scrub.Bridge
+}
+
+// removeBackups returns what removes the backups beside the journal at path
+// that are older than keep.
+func removeBackups(path string, log *slog.Logger) func(keep time.Duration) {
+	return func(keep time.Duration) {
+		removed, err := journal.RemoveBackups(path, time.Now().Add(-keep))
 		for _, b := range removed {
-			d.cfg.Logger.Info("the backup of a migration has had its time and is removed", "file", b.Path)
+			log.Info("the backup of a migration has had its time and is removed", "file", b.Path)
 		}
 		if err != nil {
-			d.cfg.Logger.Warn("the backup of a migration cannot be removed: remove it", "error", err)
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
+			log.Warn("the backup of a migration cannot be removed: remove it", "error", err)
 		}
 	}
 }

@@ -126,6 +126,7 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 		return err
 	}
 	d.upkeep.recorded(sessions)
+	d.upkeep.backups = removeBackups(d.cfg.Journal, d.cfg.Logger)
 	opt := controlport.SourceOptions{
 		Addresses:   d.cfg.Attach,
 		Credentials: d.cfg.Credentials,
@@ -197,7 +198,6 @@ func (d *Daemon) serve(ctx context.Context) error {
 	servers.Go(func() { d.upkeep.run(recording) })
 	servers.Go(func() { keepHeap(serving, d.cfg.Heap) })
 	run(func(ctx context.Context) error { d.reread(ctx); return nil })
-	run(d.removeBackups)
 	d.announce()
 
 	err = d.source.Run(recording)

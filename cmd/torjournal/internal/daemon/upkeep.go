@@ -41,12 +41,14 @@ type Limits struct {
 
 // upkeep sets the age limit that the role of the recorded tor asks for, and
 // vacuums the journal: daily on a relay or a bridge, and whenever its file is
-// larger than its limit, because the limit was lowered.
+// larger than its limit, because the limit was lowered. It sees to it that what
+// a migration has left does not stay longer than the records may.
 type upkeep struct {
 	// immutable
-	ring ring
-	log  *slog.Logger
-	wake chan struct{} // capacity 1; sent to when others or wanted has changed
+	ring    ring
+	log     *slog.Logger
+	backups func(keep time.Duration) // removes those that are older
+	wake    chan struct{}            // capacity 1; sent to when others or wanted has changed
 
 	others atomic.Bool            // the recorded tor serves others
 	wanted atomic.Pointer[Limits] // to be set; nil: no new ones
@@ -58,16 +60,11 @@ type upkeep struct {
 }
 
 func newUpkeep(r ring, byRole bool, log *slog.Logger) *upkeep {
-	return &upkeep{ring: r, byRole: byRole, log: log, wake: make(chan struct{}, 1)}
+	return &upkeep{ring: r, byRole: byRole, log: log, backups: func(time.Duration) {}, wake: make(chan struct{}, 1)}
 }
 
 // recorded believes what the newest session was until tor says what it is.
-func (u *upkeep) recorded(sessions []journal.Session) {
-	if n := len(sessions); n > 0 {
-		role := sessions[n-1].Source.Role
-		u.others.Store(role == scrub.Relay || role == scrub.Bridge)
-	}
-}
+func (u *upkeep) recorded(sessions []journal.Session) { u.others.Store(servesOthers(sessions)) }
 
 // attached is called when a tor is attached. What is stripped for the sake of
 // others is not kept for long either.
@@ -91,6 +88,8 @@ func (u *upkeep) look() {
 
 // run keeps the journal until ctx ends.
 func (u *upkeep) run(ctx context.Context) {
+	hourly := time.NewTicker(backupCheck)
+	defer hourly.Stop()
 	for {
 		u.turn(ctx)
 		var due <-chan time.Time
@@ -103,6 +102,7 @@ func (u *upkeep) run(ctx context.Context) {
 		case <-ctx.Done():
 		case <-u.wake:
 		case <-due:
+		case <-hourly.C:
 		}
 		stop()
 		if ctx.Err() != nil {
@@ -116,6 +116,7 @@ func (u *upkeep) turn(ctx context.Context) {
 	others := u.others.Load()
 	adopted := u.adopt(ctx, others)
 	u.limit(ctx, others, adopted)
+	u.backups(backupAge(u.ring.Limits(), others))
 	now := time.Now()
 	if others && !u.vacuumed {
 		u.due = now
