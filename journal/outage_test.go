@@ -361,6 +361,23 @@ func TestOutageCrash(t *testing.T) {
 	}
 }
 
+// A vacuum in an outage says what has to be done first, and works afterwards.
+func TestVacuumInAnOutage(t *testing.T) {
+	var failing atomic.Bool
+	j := openTest(t, "", Options{outageRetry: time.Millisecond, wrapCommit: whileFailing(&failing, failAbsent)})
+	appendAll(t, j, bw(1, 5)...)
+	failing.Store(true)
+	settle(t, j, bw(6, 3)...)
+	if _, err := j.Vacuum(within(t), Limits{}); !errors.Is(err, ErrUnjournaled) || !strings.Contains(err.Error(), "make room on its disk, and vacuum when it is written again") {
+		t.Errorf("in an outage: %v", err)
+	}
+	failing.Store(false)
+	awaitEnd(t, j)
+	if v, err := j.Vacuum(within(t), Limits{}); err != nil || v.Last < 6 {
+		t.Errorf("afterwards: %+v, %v", v, err)
+	}
+}
+
 // inOrder reports whether got is want with some left out.
 func inOrder(got, want []string) bool {
 	for _, s := range got {

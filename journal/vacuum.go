@@ -273,8 +273,11 @@ func (j *Journal) swapIn(w *writer, c *copier, v *Vacuumed) error {
 
 func vacuumError(path string, err error) error {
 	var d *DamageError
-	if errors.As(err, &d) {
+	switch {
+	case errors.As(err, &d):
 		return at(path, err)
+	case errors.Is(err, ErrUnjournaled):
+		return fmt.Errorf("journal: vacuum %s: %w: make room on its disk, and vacuum when it is written again", filepath.Base(path), err)
 	}
 	return fmt.Errorf("journal: vacuum %s: %w", filepath.Base(path), err)
 }

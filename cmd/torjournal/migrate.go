@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -47,7 +48,10 @@ func (p program) migrate(c *cli.Context) error {
 		do = journal.PlanMigration
 	}
 	m, err := do(path)
-	if err != nil {
+	switch {
+	case errors.Is(err, journal.ErrLocked):
+		return fmt.Errorf("%w; a recorder migrates when it starts, so there is nothing to do: `torjournal migrate` is for a journal that nobody holds, stop its holder first", err)
+	case err != nil:
 		return noJournal{err}
 	}
 	switch {

@@ -38,8 +38,10 @@ func (p program) salvage(c *cli.Context) error {
 		return fmt.Errorf("%w; name a file that does not exist", err)
 	case errors.Is(err, journal.ErrLocked):
 		return fmt.Errorf("%w; stop it first", err)
+	case errors.Is(err, journal.ErrNothing) && !c.Bool("evicted"):
+		return fmt.Errorf("%w; nothing was made: see whether it is the right file, and whether --evicted finds what the ring had given up", err)
 	case errors.Is(err, journal.ErrNothing):
-		return fmt.Errorf("%w; nothing was made", err)
+		return fmt.Errorf("%w; nothing was made: see whether it is the right file, or take an older copy of it", err)
 	case err != nil:
 		return err
 	}

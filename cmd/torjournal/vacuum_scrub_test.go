@@ -230,6 +230,9 @@ func TestVacuumScrubRefuses(t *testing.T) {
 	if _, err := torjournal(t, 1, "vacuum", "--journal", path, "--scrub"); !strings.Contains(err, "a recorder runs on") || !strings.Contains(err, "stop it, scrub, and start it with --scrub") {
 		t.Errorf("beside a recorder: %q", err)
 	}
+	if _, err := torjournal(t, 1, "migrate", "--journal", path); !strings.Contains(err, "a recorder migrates when it starts") || !strings.Contains(err, "stop its holder first") {
+		t.Errorf("migrate beside a recorder: %q", err)
+	}
 	r.stop()
 	if _, err := os.Stat(path + ".scrubkey"); err == nil {
 		t.Error("a key was made for nothing")
