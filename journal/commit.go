@@ -30,8 +30,9 @@ type seal struct {
 
 // outcome is what a commit found out.
 type outcome struct {
-	sealed  bool   // the seal is in the file; false if its batches were evicted before
-	evicted uint64 // last number that the ring has given up; 0: none ever
+	sealed  bool     // the seal is in the file; false if its batches were evicted before
+	evicted uint64   // last number that the ring has given up; 0: none ever
+	sums    []string // damage in the rollups that was met and set aside
 }
 
 // committer applies changes to the file and keeps the ring inside its limit.
@@ -113,6 +114,7 @@ const roomRounds = 8
 
 func (w *committer) try(c *change) (out outcome, err error) {
 	pageSize := w.store.pageSize()
+	w.rollups.found = nil
 	err = w.store.update(func(tx *bolt.Tx) error {
 		room := w.limit - w.store.pagesInUse(tx) - c.pages(pageSize) - w.reserve
 		if out.sealed, err = apply(tx, c); err != nil {
@@ -127,6 +129,7 @@ func (w *committer) try(c *change) (out outcome, err error) {
 		out.evicted, err = evicted(tx)
 		return err
 	})
+	out.sums = w.rollups.found
 	return out, err
 }
 

@@ -35,6 +35,8 @@ const (
 type rollupLimits struct {
 	bytes uint64
 	now   func() time.Time // wall time that is believed
+
+	found []string // damage that was met since it was emptied
 }
 
 func rollupBudget(maxSize int64) uint64 { return uint64(min(maxSize/rollupShare, maxRollups)) }
@@ -51,9 +53,12 @@ func rollupAt(k, data []byte) (v rollupValue, err error) {
 	if err != nil {
 		return v, damaged("rollups", 0, "%w", err)
 	}
-	want := stateKey
-	if v.kind != kindState {
-		want = rollupKey(v.kind, v.start)
+	want := rollupKey(v.kind, v.start)
+	switch v.kind {
+	case kindState:
+		want = stateKey
+	case kindAside:
+		want = asideKey(v.of, v.start)
 	}
 	if len(rest) != 0 || string(k) != string(want) {
 		return v, damaged("rollups", 0, "under %x lies a value of kind %q from %d, with %d bytes behind it", k, v.kind, v.start, len(rest))
@@ -115,7 +120,7 @@ func (l *rollupLimits) addBlock(tx *bolt.Tx, h header) error {
 	}
 	sums, err := batchSums("blocks", data)
 	if err != nil {
-		return err
+		sums = nil // who reads it is told
 	}
 	return l.add(tx, h, sums)
 }
@@ -185,28 +190,34 @@ func (l *rollupLimits) add(tx *bolt.Tx, h header, sums []stepSum) error {
 	}
 	st, ok, err := readRollupState(b)
 	switch {
-	case err != nil:
-		return err
-	case !ok:
-		st = rollupState{first: h.first}
+	case err != nil || !ok:
 	case h.last <= st.last:
 		return nil // an earlier try was written
 	case h.first <= st.last:
-		return damaged("rollups", h.first, "records up to %d are summed, the block reaches to %d", st.last, h.last)
+		err = damaged("rollups", h.first, "records up to %d are summed, the block reaches to %d", st.last, h.last)
 	case h.first > st.last+1:
 		// Evicted records can be lost to the sums; records that are there must
 		// not be: they would be passed over when the sums are read.
-		given, err := evicted(tx)
-		if err == nil && given < h.first-1 {
+		given, gerr := evicted(tx)
+		if gerr != nil {
+			return gerr
+		}
+		if given < h.first-1 {
 			err = damaged("rollups", h.first, "records %d to %d were never summed", st.last+1, h.first-1)
 		}
-		if err != nil {
+	}
+	if err != nil {
+		if err := l.restart(b, err); err != nil {
 			return err
 		}
+		ok = false
+	}
+	if !ok {
+		st = rollupState{first: h.first}
 	}
 	st.last = h.last
 	for i := range rollupSteps {
-		if err := addSums(b, &st, i, sums); err != nil {
+		if err := l.addSums(b, &st, i, sums); err != nil {
 			return err
 		}
 	}
@@ -218,7 +229,7 @@ func (l *rollupLimits) add(tx *bolt.Tx, h header, sums []stepSum) error {
 }
 
 // addSums adds sums of minutes to the values of the i-th step.
-func addSums(b *bolt.Bucket, st *rollupState, i int, sums []stepSum) error {
+func (l *rollupLimits) addSums(b *bolt.Bucket, st *rollupState, i int, sums []stepSum) error {
 	step := &rollupSteps[i]
 	if step.slot > 60 {
 		sums = coarser(sums, step.slot)
@@ -235,11 +246,17 @@ func addSums(b *bolt.Bucket, st *rollupState, i int, sums []stepSum) error {
 		}
 		k, v := rollupKey(step.kind, start), rollupValue{kind: step.kind, start: start}
 		if data := b.Get(k); data != nil {
+			st.bytes -= min(st.bytes, rollupBytes(data))
 			var err error
 			if v, err = rollupAt(k, data); err != nil {
-				return err
+				var whole bool
+				if v, whole, err = l.mend(b, st, step, start, data, err); err != nil {
+					return err
+				}
+				if whole {
+					more = nil
+				}
 			}
-			st.bytes -= rollupBytes(data)
 		}
 		v.sums = mergeSums(v.sums, more)
 		data := v.append(nil)
@@ -272,21 +289,20 @@ func (l *rollupLimits) prune(b *bolt.Bucket, st *rollupState) error {
 			if k == nil || k[0] != step.kind {
 				break
 			}
-			v, err := rollupAt(k, data)
-			if err != nil {
+			end := int64(0) // of a key that is none of ours
+			if len(k) == 9 {
+				end = int64(binary.BigEndian.Uint64(k[1:])) + step.span()
+			}
+			if end > before && st.bytes <= l.bytes {
+				break
+			}
+			st.from[i], st.bytes = max(st.from[i], end), st.bytes-min(st.bytes, rollupBytes(data))
+			if err := b.Delete(k); err != nil {
 				return err
 			}
-			if end := v.start + step.span(); end <= before || st.bytes > l.bytes {
-				st.from[i], st.bytes = max(st.from[i], end), st.bytes-rollupBytes(data)
-				if err := b.Delete(k); err != nil {
-					return err
-				}
-				continue
-			}
-			break
 		}
 	}
-	return nil
+	return pruneAside(b, st, l.now().Unix())
 }
 
 // newestRollup returns the end of the last value of a step. It is the age of
@@ -367,6 +383,9 @@ func (s *store) rollups(ctx context.Context, since, until time.Time) (out Stored
 				}
 				out.Data = append(out.Data, v...)
 			}
+		}
+		if err := appendHoles(&out, b, since, until); err != nil {
+			return err
 		}
 		return ctx.Err()
 	})

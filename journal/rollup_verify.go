@@ -2,6 +2,8 @@ package journal
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -68,7 +70,10 @@ func (v *verifier) sums(t *tree, buckets map[string]treeBucket) {
 	var bytes uint64
 	bad := false
 	v.eachRollup(t, b, func(val rollupValue, data []byte) {
-		if val.kind == kindState {
+		if hole, ok := val.hole(); ok {
+			v.found.Holes = append(v.found.Holes, hole)
+		}
+		if val.kind == kindState || val.kind == kindAside {
 			return
 		}
 		bytes += rollupBytes(data)
@@ -96,7 +101,7 @@ func (v *verifier) sums(t *tree, buckets map[string]treeBucket) {
 	for i := range rollupSteps {
 		step := &rollupSteps[i]
 		for _, want := range coarser(v.rollups.minutes.sums(), step.slot) {
-			if want.start < st.from[i] {
+			if want.start < st.from[i] || v.inHole(step, want.start) {
 				continue
 			}
 			got := stored[step.kind][want.start]
@@ -106,9 +111,18 @@ func (v *verifier) sums(t *tree, buckets map[string]treeBucket) {
 			}
 			delete(stored[step.kind], want.start)
 		}
+		maps.DeleteFunc(stored[step.kind], func(start int64, _ stepSum) bool { return v.inHole(step, start) })
 		if whole && len(stored[step.kind]) > 0 {
 			report(fmt.Errorf("%d sums of %ds are of no records", len(stored[step.kind]), step.slot))
 			return
 		}
 	}
+}
+
+// inHole reports whether the sum of a step that begins at start was damaged.
+func (v *verifier) inHole(step *rollupStep, start int64) bool {
+	at := time.Unix(start, 0)
+	return slices.ContainsFunc(v.found.Holes, func(h RollupHole) bool {
+		return h.Step == time.Duration(step.slot)*time.Second && !at.Before(h.From) && at.Before(h.To)
+	})
 }

@@ -30,6 +30,10 @@ type Rollups struct {
 	First, Last            uint64    // sequence numbers; both 0: nothing was summed
 	MinutesFrom, HoursFrom time.Time // what was before is given up, or never was summed; UTC
 	Minutes, Hours         []Rollup  // in the order of time
+
+	// Holes are times of which the sums were damaged: what is in Minutes or
+	// Hours of them is not all.
+	Holes []RollupHole
 }
 
 // StoredRollups are Rollups as they lie in the file: values one behind
@@ -47,6 +51,7 @@ const (
 	kindState  = 's'
 	kindMinute = 'm'
 	kindHour   = 'h'
+	kindAside  = 'x' // what was damaged, see rollup_aside.go
 )
 
 // rollupStep is one length of step: slots of them lie in one value.
@@ -153,6 +158,8 @@ type rollupValue struct {
 	start int64 // s since 1970; of the state 0
 	state rollupState
 	sums  []stepSum // those with events, in order
+	of    byte      // kind of what was set aside…
+	raw   []byte    // …and its bytes
 }
 
 // rollupState says what the values hold.
@@ -175,6 +182,9 @@ func (v *rollupValue) append(dst []byte) []byte {
 		for _, n := range []uint64{v.state.first, v.state.last, v.state.bytes, uint64(v.state.from[0]), uint64(v.state.from[1])} {
 			dst = binary.BigEndian.AppendUint64(dst, n)
 		}
+	}
+	if v.kind == kindAside {
+		dst = append(append(dst, v.of), v.raw...)
 	}
 	next := v.start
 	for i := range v.sums {
@@ -216,9 +226,12 @@ func splitRollup(data []byte) (v rollupValue, rest []byte, err error) {
 	}
 	v.kind, v.start = data[5], int64(binary.BigEndian.Uint64(data[8:]))
 	body, rest := data[rollupHeader:end], data[end+rollupSum:]
-	if v.kind == kindState {
+	switch v.kind {
+	case kindState:
 		err = v.readState(body)
-	} else {
+	case kindAside:
+		err = v.readAside(body)
+	default:
 		err = v.readSums(body)
 	}
 	return v, rest, err
@@ -280,6 +293,9 @@ func (s StoredRollups) Decode() (Rollups, error) {
 			r.MinutesFrom, r.HoursFrom = time.Unix(v.state.from[0], 0).UTC(), time.Unix(v.state.from[1], 0).UTC()
 		case kindHour:
 			to = &r.Hours
+		case kindAside:
+			hole, _ := v.hole()
+			r.Holes = append(r.Holes, hole)
 		}
 		for i := range v.sums {
 			*to = append(*to, v.sums[i].rollup())

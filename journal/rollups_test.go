@@ -222,14 +222,16 @@ func TestRollupsCountOnce(t *testing.T) {
 	if r := readRollups(t, j, time.Time{}, time.Time{}); r.First != 11 || r.Last != 20 || total(r.Minutes).seconds != 1 {
 		t.Errorf("%+v after the same block three times", r)
 	}
-	for _, h := range []header{{first: 19, last: 30}, {first: 22, last: 30}} {
-		err := j.store.view(func(*bolt.Tx) error { return nil })
-		if err == nil {
-			err = j.store.db.Update(func(tx *bolt.Tx) error { return l.add(tx, h, sums) })
+	// What does not follow begins anew: records are written on.
+	for _, first := range []uint64{19, 33} {
+		sumDirectly(t, j, l, first, 10, sums)
+		r := readRollups(t, j, time.Time{}, time.Time{})
+		if r.First != first || r.Last != first+9 || total(r.Minutes).seconds != 1 || len(r.Holes) != 1 || r.Holes[0].Step != 0 {
+			t.Errorf("records %d to %d are summed as %+v", first, first+9, r)
 		}
-		if err == nil || !strings.Contains(err.Error(), "rollups") {
-			t.Errorf("records %d to %d after 20: %v", h.first, h.last, err)
-		}
+	}
+	if len(l.found) != 2 {
+		t.Errorf("found %q", l.found)
 	}
 }
 
@@ -329,6 +331,10 @@ func TestRollupFormat(t *testing.T) {
 			rollupValue{kind: 'm', start: 7200, sums: []stepSum{{7200, 60, 300, 1, 200, 1}, {7380, 1, 2, 0, 2, 0}}},
 			"746a6277016d000e" + "0000000000001c20" + "003cac0201c80101" + "020102000200",
 		},
+		"set aside": {
+			rollupValue{kind: 'x', start: 7200, of: 'm', raw: []byte{1, 2}},
+			"746a627701780003" + "0000000000001c20" + "6d0102",
+		},
 		"state": {
 			rollupValue{kind: 's', state: rollupState{1, 20, 99, [2]int64{3600, 0}}},
 			"746a627701730028" + "0000000000000000" + "0000000000000001" + "0000000000000014" + "0000000000000063" + "0000000000000e10" + "0000000000000000",
@@ -356,6 +362,7 @@ func FuzzRollup(f *testing.F) {
 	for _, v := range []rollupValue{
 		{kind: 's', state: rollupState{first: 1, last: 5}},
 		{kind: 'h', start: 86400, sums: []stepSum{{90000, 1, 2, 3, 4, 5}}},
+		{kind: 'x', start: 86400, of: 'h', raw: []byte("what was there")},
 	} {
 		f.Add(v.append(nil))
 	}

@@ -22,6 +22,10 @@ type Verified struct {
 	First, Last     uint64    // their sequence numbers; both 0 in an empty journal
 	Since, Until    time.Time // their earliest and latest arrival; zero in an empty journal
 	Lost            uint64    // records that a salvage has noted as lost
+
+	// Holes are times of which the kept sums of the bandwidth were damaged and
+	// have been set aside. VerifyReader does not look.
+	Holes []RollupHole
 }
 
 // maxVerifyErrors bounds what the error of Verify joins.

@@ -425,6 +425,9 @@ func (w *writer) settleTail(c *change, out outcome) {
 		w.tail.drop(len(c.seal.replaces))
 	}
 	w.ready = nil
+	for _, what := range out.sums {
+		w.log.Error("kept sums of the bandwidth were damaged; records are written on, and `torjournal verify` tells what is set aside: see whether the disk fails", "sums", what)
+	}
 	if c.batch != nil {
 		w.next = c.batch.hdr.last + 1
 		if c.toBlock {

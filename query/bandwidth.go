@@ -36,6 +36,10 @@ type BandwidthAnswer struct {
 	// records are gone. Zero: there are none such.
 	SumsBefore time.Time
 
+	// Holes are times of which the sums were damaged, and of which records
+	// are gone: rows there tell what is left.
+	Holes []journal.RollupHole
+
 	// Longer: of times before LongerBefore there are sums of that length only,
 	// which the rows cannot show. 0: there are none such.
 	Longer       time.Duration

@@ -140,17 +140,13 @@ func (w *bandwidthWalk) sums(ctx context.Context, asked, r journal.Range, b jour
 	}
 	unread := []span{all}
 	if w.step%3600 == 0 {
-		hours := all.whole(time.Hour, ro.HoursFrom)
-		w.take(ro.Hours, time.Hour, hours, lost, gone)
-		unread = all.without(hours)
+		unread = w.takeWhole(unread, ro.Hours, time.Hour, ro.HoursFrom, ro.Holes, lost, gone)
 	}
-	var still []span
+	unread = w.takeWhole(unread, ro.Minutes, time.Minute, ro.MinutesFrom, ro.Holes, lost, gone)
+	if lost && all.from < gone.UnixMicro() {
+		w.tellHoles(ro.Holes, unread, gone)
+	}
 	for _, s := range unread {
-		part := s.whole(time.Minute, ro.MinutesFrom)
-		w.take(ro.Minutes, time.Minute, part, lost, gone)
-		still = append(still, s.without(part)...)
-	}
-	for _, s := range still {
 		part := s.limit(r)
 		part.From, part.To = max(ro.First, b.First), min(ro.Last, r.To)
 		rest = append(rest, part)
@@ -164,6 +160,48 @@ func (w *bandwidthWalk) sums(ctx context.Context, asked, r journal.Range, b jour
 		rest = append(rest, r)
 	}
 	return rest, nil
+}
+
+// takeWhole adds the sums of a step that lie in spans, but for those that were
+// damaged, and returns what of the spans they do not tell.
+func (w *bandwidthWalk) takeWhole(spans []span, sums []journal.Rollup, length time.Duration, from time.Time, holes []journal.RollupHole, lost bool, gone time.Time) (rest []span) {
+	for _, s := range spans {
+		parts := []span{s.whole(length, from)}
+		for _, h := range holes {
+			if h.Step == length {
+				parts = each(parts, span{h.From.UnixMicro(), h.To.UnixMicro()})
+			}
+		}
+		left := []span{s}
+		for _, part := range parts {
+			w.take(sums, length, part, lost, gone)
+			left = each(left, part)
+		}
+		rest = append(rest, left...)
+	}
+	return rest
+}
+
+// each returns what is left of spans without o.
+func each(spans []span, o span) (rest []span) {
+	for _, s := range spans {
+		rest = append(rest, s.without(o)...)
+	}
+	return rest
+}
+
+// tellHoles finds the sums that were damaged and that nothing stands for: the
+// records from before gone are gone too.
+func (w *bandwidthWalk) tellHoles(holes []journal.RollupHole, unread []span, gone time.Time) {
+	for _, h := range holes {
+		untold := h.Step == 0
+		for _, s := range unread {
+			untold = untold || h.From.Before(gone) && s.from < h.To.UnixMicro() && h.From.UnixMicro() < s.to
+		}
+		if untold {
+			w.answer.Holes = append(w.answer.Holes, h)
+		}
+	}
 }
 
 // take adds the sums that lie in s.

@@ -66,6 +66,9 @@ func (p program) tellSums(c *cli.Context, a query.BandwidthAnswer) {
 	if !a.SumsBefore.IsZero() {
 		fmt.Fprintf(p.stderr, "-- the rows before %s are sums that were kept: those records are gone --\n", a.SumsBefore.In(p.location(c)).Format(shortTime))
 	}
+	for _, h := range a.Holes {
+		fmt.Fprintf(p.stderr, "-- %s were damaged: rows there tell what is left --\n", holeText(h, p.location(c)))
+	}
 	if a.Longer != 0 {
 		step := "1m"
 		if a.Longer == time.Hour {
@@ -73,6 +76,17 @@ func (p program) tellSums(c *cli.Context, a query.BandwidthAnswer) {
 		}
 		fmt.Fprintf(p.stderr, "-- before %s there are sums of longer steps only: --step %s shows them --\n", a.LongerBefore.In(p.location(c)).Format(shortTime), step)
 	}
+}
+
+// holeText says which kept sums were damaged.
+func holeText(h journal.RollupHole, loc *time.Location) string {
+	switch h.Step {
+	case 0:
+		return "the kept sums of the bandwidth of before " + h.To.In(loc).Format(shortTime)
+	case time.Hour:
+		return "the kept sums of the bandwidth by the hour, " + spanText(h.From, h.To, loc) + ","
+	}
+	return "the kept sums of the bandwidth by the minute, " + spanText(h.From, h.To, loc) + ","
 }
 
 // bandwidthTable writes rows for people and sums them up.

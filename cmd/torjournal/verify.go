@@ -49,6 +49,9 @@ func (p program) verify(c *cli.Context) error {
 		}
 		return err
 	}
+	for _, h := range v.Holes {
+		fmt.Fprintf(p.stderr, "-- %s were damaged and have been set aside; the records are not concerned --\n", holeText(h, loc))
+	}
 	if found > 0 {
 		return fmt.Errorf("%s is damaged: %s above; `torjournal salvage %s NEW` saves what is intact into a new journal", path, count(found, "finding"), path)
 	}

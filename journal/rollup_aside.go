@@ -1,0 +1,182 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// A sum that is damaged must not stop the recorder: records are what a journal
+// is for. What the next sums would have been added to and cannot be read is set
+// aside, under a key of its own that says which times it was of:
+//
+//	hours     made again of the minutes of that day, if they are whole
+//	minutes   set aside; what comes for that time is summed anew, but readers
+//	          leave that time out of the sums and read its records
+//	state     nobody knows then which records the values are of: all of them
+//	          go, and summing begins anew, as in a journal without sums
+//
+// It is logged, told by verify, and told to who asks for the bandwidth of the
+// time where the records are gone too. A damaged value that nothing is added
+// to stays where it is: who reads it gets an error.
+
+// RollupHole is a time of which the kept sums were damaged.
+type RollupHole struct {
+	Step     time.Duration // of the sums: a minute, an hour; 0: all sums of before To
+	From, To time.Time     // UTC
+}
+
+// maxAside bounds what is kept of a damaged value's bytes.
+const maxAside = 4 << 10
+
+// hole returns what v stands for; ok is false if it is no hole.
+func (v *rollupValue) hole() (h RollupHole, ok bool) {
+	if v.kind != kindAside {
+		return h, false
+	}
+	at := time.Unix(v.start, 0).UTC()
+	if step := stepOf(v.of); step != nil {
+		return RollupHole{time.Duration(step.slot) * time.Second, at, at.Add(time.Duration(step.span()) * time.Second)}, true
+	}
+	return RollupHole{To: at}, true
+}
+
+func asideKey(of byte, start int64) []byte { return append([]byte{kindAside}, rollupKey(of, start)...) }
+
+func (v *rollupValue) readAside(body []byte) error {
+	if len(body) == 0 || body[0] != kindState && stepOf(body[0]) == nil || v.start < 0 {
+		return errors.New("what was set aside does not say what it was")
+	}
+	v.of, v.raw = body[0], bytes.Clone(body[1:])
+	return nil
+}
+
+// setAside keeps the bytes of a damaged value of which times it was.
+func (l *rollupLimits) setAside(b *bolt.Bucket, of byte, start int64, data []byte, why error) error {
+	v := rollupValue{kind: kindAside, of: of, start: start, raw: bytes.Clone(data[:min(len(data), maxAside)])}
+	if err := b.Put(asideKey(of, start), v.append(nil)); err != nil {
+		return err
+	}
+	hole, _ := v.hole()
+	l.found = append(l.found, fmt.Sprintf("%v: %v", hole, reason(why)))
+	return nil
+}
+
+// String says which sums a hole is in.
+func (h RollupHole) String() string {
+	if h.Step == 0 {
+		return "all sums of before " + h.To.Format(time.RFC3339)
+	}
+	unit := "minutes"
+	if h.Step == time.Hour {
+		unit = "hours"
+	}
+	return fmt.Sprintf("the sums of the %s from %s to %s", unit, h.From.Format(time.RFC3339), h.To.Format(time.RFC3339))
+}
+
+// reason is what a DamageError says without its place and its next step.
+func reason(err error) error {
+	var d *DamageError
+	if errors.As(err, &d) {
+		return d.Err
+	}
+	return err
+}
+
+// restart sets the state aside and gives up what it says nothing of any more.
+func (l *rollupLimits) restart(b *bolt.Bucket, why error) error {
+	data := bytes.Clone(b.Get(stateKey))
+	for _, kind := range []byte{kindState, kindMinute, kindHour} {
+		for c := b.Cursor(); ; {
+			k, _ := c.Seek([]byte{kind})
+			if k == nil || k[0] != kind {
+				break
+			}
+			if err := b.Delete(k); err != nil {
+				return err
+			}
+		}
+	}
+	return l.setAside(b, kindState, max(0, l.now().Unix()), data, why)
+}
+
+// mend returns what takes the place of the damaged value v of a step, which
+// was of that start, and whether the sums that are being added are in it.
+func (l *rollupLimits) mend(b *bolt.Bucket, st *rollupState, step *rollupStep, start int64, data []byte, why error) (v rollupValue, whole bool, err error) {
+	v = rollupValue{kind: step.kind, start: start}
+	if step.kind == kindHour {
+		if v.sums, whole = minutesOfDay(b, st, step, start); whole {
+			l.found = append(l.found, fmt.Sprintf("the sums of the hours of %s: %v; they have been made again of the minutes",
+				time.Unix(start, 0).UTC().Format(time.DateOnly), reason(why)))
+			return v, true, nil
+		}
+	}
+	return v, false, l.setAside(b, step.kind, start, data, why)
+}
+
+// minutesOfDay adds up the minutes that the value of hours from start is of,
+// if all that there were are there.
+func minutesOfDay(b *bolt.Bucket, st *rollupState, step *rollupStep, start int64) (sums []stepSum, whole bool) {
+	end := start + step.span()
+	if st.from[0] > start {
+		return nil, false
+	}
+	c := b.Cursor()
+	from, to := asideKey(kindMinute, start), asideKey(kindMinute, end)
+	if k, _ := c.Seek(from); k != nil && bytes.Compare(k, to) < 0 {
+		return nil, false
+	}
+	from, to = rollupKey(kindMinute, start), rollupKey(kindMinute, end)
+	for k, data := c.Seek(from); k != nil && bytes.Compare(k, to) < 0; k, data = c.Next() {
+		v, err := rollupAt(k, data)
+		if err != nil {
+			return nil, false
+		}
+		sums = append(sums, v.sums...)
+	}
+	return coarser(sums, step.slot), true
+}
+
+// pruneAside forgets holes in what was given up since.
+func pruneAside(b *bolt.Bucket, st *rollupState, now int64) error {
+	var old [][]byte
+	c := b.Cursor()
+	for k, data := c.Seek([]byte{kindAside}); k != nil && k[0] == kindAside; k, data = c.Next() {
+		v, err := rollupAt(k, data)
+		hole, _ := v.hole()
+		end := hole.To.Unix()
+		switch {
+		case err != nil: // damaged twice: of what, nobody can tell
+		case v.of == kindMinute && end > st.from[0], v.of == kindHour && end > st.from[1]:
+			continue
+		case v.of == kindState && end > now-int64(rollupSteps[1].keep/time.Second):
+			continue
+		}
+		old = append(old, bytes.Clone(k))
+	}
+	for _, k := range old {
+		if err := b.Delete(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// appendHoles adds to what is read of the rollups what [since, until) touches
+// of what was set aside.
+func appendHoles(out *StoredRollups, b *bolt.Bucket, since, until time.Time) error {
+	c := b.Cursor()
+	for k, data := c.Seek([]byte{kindAside}); k != nil && k[0] == kindAside; k, data = c.Next() {
+		v, err := rollupAt(k, data)
+		if err != nil {
+			return err
+		}
+		if h, _ := v.hole(); (until.IsZero() || h.From.Before(until)) && (since.IsZero() || h.To.After(since)) {
+			out.Data = append(out.Data, data...)
+		}
+	}
+	return nil
+}
