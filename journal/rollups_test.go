@@ -415,7 +415,10 @@ func TestVerifyFindsWrongRollups(t *testing.T) {
 				appendAll(t, j, raw("650 BW 10 20"), raw("650 CIRC %s", noise(1, 100)))
 			}
 			waitForSeal(t, j)
-			if err := j.store.update(func(tx *bolt.Tx) error { return harm(tx.Bucket(bucketRollups)) }); err != nil {
+			err = j.inWriter(within(t), func(*writer) error {
+				return j.store.update(func(tx *bolt.Tx) error { return harm(tx.Bucket(bucketRollups)) })
+			})
+			if err != nil {
 				t.Fatal(err)
 			}
 			if err := j.Close(); err != nil {
