@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
-	bolt "go.etcd.io/bbolt"
 
 	"torjournal/tor/event"
 )
@@ -118,11 +117,15 @@ func feed(b *testing.B, j *Journal, evs []event.Event, n, batch int) {
 }
 
 // BenchmarkIngest: durable, in order, delivered to one subscriber.
-func BenchmarkIngest(b *testing.B) {
+func BenchmarkIngest(b *testing.B) { benchIngest(b, nil) }
+
+func BenchmarkIngestEncrypted(b *testing.B) { benchIngest(b, testKey(b)) }
+
+func benchIngest(b *testing.B, key *Key) {
 	evs := corpus(b)
 	for _, batch := range []int{1, 16, 256} {
 		b.Run(fmt.Sprint("call=", batch), func(b *testing.B) {
-			j := benchJournal(b, Options{})
+			j := benchJournal(b, Options{Key: key})
 			c := j.NewCursor(0, event.AllTypes())
 			defer c.Close()
 			var wg sync.WaitGroup
@@ -276,7 +279,7 @@ func BenchmarkSize(b *testing.B) {
 // usedBytes is what the pages in use come to, bbolt's own included.
 func usedBytes(b *testing.B, j *Journal) (n int) {
 	b.Helper()
-	err := j.store.update(func(tx *bolt.Tx) error {
+	err := j.store.update(func(tx *txn) error {
 		n = j.store.pagesInUse(tx) * j.store.pageSize()
 		return nil
 	})
@@ -287,9 +290,13 @@ func usedBytes(b *testing.B, j *Journal) (n int) {
 }
 
 // BenchmarkScan: every record's line read back from the file.
-func BenchmarkScan(b *testing.B) {
+func BenchmarkScan(b *testing.B) { benchScan(b, nil) }
+
+func BenchmarkScanEncrypted(b *testing.B) { benchScan(b, testKey(b)) }
+
+func benchScan(b *testing.B, key *Key) {
 	evs := corpus(b)
-	j := benchJournal(b, Options{})
+	j := benchJournal(b, Options{Key: key})
 	feed(b, j, evs, 200_000, 256)
 	if err := j.Flush(b.Context()); err != nil {
 		b.Fatal(err)
@@ -306,6 +313,51 @@ func BenchmarkScan(b *testing.B) {
 				n += 200_000
 			}
 			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "records/s")
+		})
+	}
+}
+
+// BenchmarkCommit: one event, committed and delivered.
+func BenchmarkCommit(b *testing.B) { benchCommit(b, nil) }
+
+func BenchmarkCommitEncrypted(b *testing.B) { benchCommit(b, testKey(b)) }
+
+func benchCommit(b *testing.B, key *Key) {
+	j := benchJournal(b, Options{Key: key})
+	j.store.db.NoSync = true // what the disk takes is the same
+	ev := raw("650 BW 1234 5678")
+	for b.Loop() {
+		if err := j.Append(b.Context(), ev); err != nil {
+			b.Fatal(err)
+		}
+		if err := j.Flush(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkCryptogram: a value into its encrypted form and back.
+func BenchmarkCryptogram(b *testing.B) {
+	c, err := testKey(b).newFile()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, size := range []int{indexSize, 200, 64 << 10, 1 << 20} {
+		plain := make([]byte, size)
+		stored := c.encrypt(kindBatch, nil, plain)
+		b.Run(fmt.Sprint("encrypt/bytes=", size), func(b *testing.B) {
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				c.encrypt(kindBatch, nil, plain)
+			}
+		})
+		b.Run(fmt.Sprint("decrypt/bytes=", size), func(b *testing.B) {
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				if _, err := c.decrypt(plain[:0], kindBatch, nil, stored); err != nil {
+					b.Fatal(err)
+				}
+			}
 		})
 	}
 }

@@ -16,18 +16,31 @@ import (
 type carver struct {
 	r    io.ReaderAt
 	size int64
+	keys *keyring
 
 	envelope func(off int64, h header)
+	strange  int // envelopes that may have been there, had the key been another one, or none
+
+	plain []byte // scratch
 }
 
 // carveWindow is how much of the file is looked at in one piece.
 const carveWindow = 4 << 20
 
+// magic is what an envelope begins with as it lies in the file.
+func (c *carver) magic() string {
+	if c.keys.key != nil {
+		return cryptoMagic
+	}
+	return magic
+}
+
 // envelopes walks the file from its beginning to its end. Memory: the window,
-// and one envelope that does not lie in it.
+// one envelope that does not lie in it, and one that is decrypted.
 func (c *carver) envelopes(ctx context.Context) error {
 	window := make([]byte, min(carveWindow, c.size))
 	var large []byte
+	magic := c.magic()
 	for from := int64(0); from < c.size; {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -54,7 +67,7 @@ func (c *carver) envelopes(ctx context.Context) error {
 				continue
 			}
 			c.envelope(from+int64(at), h)
-			at += h.size()
+			at += h.size() + c.keys.key.overhead()
 		}
 		if end {
 			return nil
@@ -66,18 +79,39 @@ func (c *carver) envelopes(ctx context.Context) error {
 
 // try reports whether data, or what follows it in the file, begins with an
 // intact envelope.
-func (c *carver) try(data []byte, off int64, large *[]byte) (header, bool) {
-	h, err := parseHeader(data)
-	if err != nil || off+int64(h.size()) > c.size {
+func (c *carver) try(data []byte, off int64, large *[]byte) (h header, ok bool) {
+	size, err := c.claims(data)
+	if err != nil || off+int64(size) > c.size {
 		return h, false
 	}
-	if h.size() > len(data) {
-		if data, err = c.read(off, h.size(), large); err != nil {
+	if size > len(data) {
+		if data, err = c.read(off, size, large); err != nil {
 			return h, false
 		}
 	}
-	_, _, _, err = splitEnvelope(data)
-	return h, err == nil
+	_, plain, err := c.keys.decrypt(c.plain[:0], kindBatch, nil, data[:size])
+	if c.keys.key != nil {
+		if err != nil {
+			c.strange++
+			return h, false
+		}
+		c.plain = plain
+	}
+	h, _, rest, err := splitEnvelope(plain)
+	return h, err == nil && len(rest) == 0
+}
+
+// claims returns the length of what data begins with, as that says itself.
+func (c *carver) claims(data []byte) (int, error) {
+	if c.keys.key == nil {
+		h, err := parseHeader(data)
+		return h.size(), err
+	}
+	h, err := parseCryptogram(data)
+	if err == nil && h.kind != kindBatch {
+		err = errCannotDecrypt
+	}
+	return h.stored(), err
 }
 
 func (c *carver) read(off int64, size int, buf *[]byte) ([]byte, error) {
@@ -101,9 +135,10 @@ type leaves struct {
 
 // carveLeaves looks at everything in the file that is a leaf page in its
 // place.
-func carveLeaves(ctx context.Context, r io.ReaderAt, size int64, pageSize uint32) (leaves, error) {
+func carveLeaves(ctx context.Context, r io.ReaderAt, size int64, pageSize uint32, keys *keyring) (leaves, error) {
 	out := leaves{sessions: map[uint64][]Session{}}
 	t := newTree(r, boltMeta{pageSize: pageSize, pages: uint64(size) / uint64(pageSize)}, func(error) {})
+	t.keys = keys
 	window := make([]byte, carveWindow)
 	for from := int64(0); from < size; from += carveWindow {
 		n, err := r.ReadAt(window[:min(carveWindow, size-from)], from)
@@ -143,16 +178,16 @@ func (l *leaves) take(t *tree, bucket string, elements []element) {
 			}
 			continue
 		}
-		if e.size > maxSession {
+		if e.size > maxSession+cryptoSize {
 			continue
 		}
-		val, err := t.value(e, maxSession, nil)
-		if err != nil {
-			continue
+		if _, val, err := t.open(kindIndex, e, indexSize, nil); err == nil {
+			if h, err := entryAt(e.key, val); err == nil {
+				l.index = append(l.index, h)
+				continue
+			}
 		}
-		if h, err := entryAt(e.key, val); err == nil {
-			l.index = append(l.index, h)
-		} else if len(val) > 0 && val[0] == '{' && (bucket == "" || bucket == string(bucketSessions)) {
+		if _, val, err := t.open(kindSession, e, maxSession, nil); err == nil && len(val) > 0 && val[0] == '{' && (bucket == "" || bucket == string(bucketSessions)) {
 			if s, err := parseSession(e.key, val); err == nil && s.ID > 0 {
 				l.sessions[s.ID] = append(l.sessions[s.ID], s)
 			}
@@ -183,16 +218,20 @@ type liveTree struct {
 	summed   rollupState // of rollups
 }
 
-// readLive reads as much of the tree as can be read.
-func readLive(r io.ReaderAt, meta boltMeta) liveTree {
+// readLive reads as much of the tree as can be read. The error says that the
+// key is not the right one.
+func readLive(r io.ReaderAt, meta boltMeta, keys *keyring) (liveTree, error) {
 	l := liveTree{live: map[header]bool{}}
 	if !meta.valid {
-		return l
+		return l, nil
 	}
 	t := newTree(r, meta, func(error) {})
+	t.keys = keys
 	buckets := t.buckets()
 	if b, ok := buckets[string(bucketMeta)]; ok {
-		l.readMeta(t, b)
+		if err := l.readMeta(t, b); err != nil {
+			return l, err
+		}
 	}
 	oldest := ^uint64(0)
 	note := func(h header) {
@@ -207,7 +246,7 @@ func readLive(r io.ReaderAt, meta boltMeta) liveTree {
 		}
 	}
 	each(bucketIndex, func(e element) {
-		if val, err := t.value(e, indexSize, nil); err == nil {
+		if _, val, err := t.open(kindIndex, e, indexSize, nil); err == nil {
 			if h, err := entryAt(e.key, val); err == nil {
 				note(h)
 				l.index = append(l.index, h)
@@ -215,18 +254,9 @@ func readLive(r io.ReaderAt, meta boltMeta) liveTree {
 		}
 	})
 	each(bucketTail, func(e element) {
-		off, size, err := t.place(e)
-		if err != nil || size < headerSize {
-			t.broken = true
-			return
-		}
-		var b [headerSize]byte
-		if _, err := r.ReadAt(b[:], off); err != nil {
-			return
-		}
 		// The number of its last record counts only if all of it is intact:
 		// then the carver finds it.
-		if h, err := parseHeader(b[:]); err == nil {
+		if h, err := t.header(e); err == nil {
 			l.live[h] = true
 			oldest = min(oldest, h.first)
 		}
@@ -235,7 +265,7 @@ func readLive(r io.ReaderAt, meta boltMeta) liveTree {
 		l.last = max(l.last, b.sequence)
 	}
 	each(bucketSessions, func(e element) {
-		if val, err := t.value(e, maxSession, nil); err == nil {
+		if _, val, err := t.open(kindSession, e, maxSession, nil); err == nil {
 			if s, err := parseSession(e.key, val); err == nil && s.ID > 0 {
 				l.sessions = append(l.sessions, s)
 			}
@@ -245,24 +275,58 @@ func readLive(r io.ReaderAt, meta boltMeta) liveTree {
 	l.whole = !t.broken
 	// A mark that live records contradict is damaged itself.
 	l.marked = l.marked && (oldest == ^uint64(0) || oldest > l.evicted)
-	return l
+	return l, nil
 }
 
-// readMeta reads the mark of what was evicted: none in a bucket that can be
-// read means that nothing was.
-func (l *liveTree) readMeta(t *tree, b treeBucket) {
-	schema := false
-	t.each(b, func(e element) {
-		val, err := t.value(e, 8, nil)
-		switch {
-		case err != nil || len(val) != 8:
-		case bytes.Equal(e.key, keyEvicted):
-			l.evicted = beNumber(val)
-		case string(e.key) == "schema":
-			schema = true
+// header reads the header of the batch under e: no more of it than need be.
+func (t *tree) header(e element) (h header, err error) {
+	if t.keys.key != nil {
+		_, data, err := t.open(kindBatch, e, maxPlain, nil)
+		if err != nil {
+			return h, err
 		}
-	})
+		return parseHeader(data)
+	}
+	off, size, err := t.place(e)
+	if err != nil || size < headerSize {
+		t.broken = true
+		return h, err
+	}
+	var b [headerSize]byte
+	if _, err := t.r.ReadAt(b[:], off); err != nil {
+		return h, err
+	}
+	return parseHeader(b[:])
+}
+
+// readMeta reads how the file is encrypted, and the mark of what was evicted:
+// none in a bucket that can be read means that nothing was.
+func (l *liveTree) readMeta(t *tree, b treeBucket) error {
+	var all []element
+	t.each(b, func(e element) { all = append(all, e) })
+	entry, err := cipherEntry(t, all)
+	if err == nil && (entry != nil || !t.broken) {
+		err = t.keys.learn(entry)
+	}
+	if keyError(err) {
+		return err
+	}
+	schema := false
+	for _, e := range all {
+		switch {
+		case bytes.Equal(e.key, keyEvicted):
+			if _, val, err := t.open(kindMeta, e, 8, nil); err == nil && len(val) == 8 {
+				l.evicted = beNumber(val)
+			} else if t.keys.key != nil {
+				return nil // flipped bits do not make it absent
+			}
+		case string(e.key) == "schema":
+			val, err := t.value(e, 8, nil)
+			schema = schema || err == nil && len(val) == 8
+		}
+	}
 	l.marked = schema && !t.broken
+	return nil
 }
 
 // readRollups reads the sums, all of them or none: half of them would be taken
@@ -272,19 +336,15 @@ func (l *liveTree) readRollups(t *tree, buckets map[string]treeBucket) {
 	if !ok {
 		return // schema 1, or lost
 	}
-	own := &tree{r: t.r, meta: t.meta, seen: t.seen, tell: func(error) {}}
+	own := &tree{r: t.r, meta: t.meta, seen: t.seen, tell: func(error) {}, keys: t.keys}
 	state, bad := false, false
 	own.each(b, func(e element) {
-		var val rollupValue
-		data, err := own.value(e, maxRollups, nil)
-		if err == nil {
-			val, err = rollupAt(e.key, data)
-		}
+		val, key, data, err := own.rollup(e)
 		bad = bad || err != nil
 		if val.kind == kindState {
 			state, l.summed = true, val.state
 		}
-		l.rollups = append(l.rollups, [2][]byte{e.key, data})
+		l.rollups = append(l.rollups, [2][]byte{key, data})
 	})
 	if own.broken || bad || !state {
 		l.rollups = nil

@@ -13,9 +13,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-func carved(t testing.TB, content []byte) (out []found) {
+func carved(t testing.TB, content []byte, key *Key) (out []found) {
 	t.Helper()
-	c := carver{r: bytes.NewReader(content), size: int64(len(content)), envelope: func(off int64, h header) {
+	c := carver{r: bytes.NewReader(content), size: int64(len(content)), keys: &keyring{key: key}, envelope: func(off int64, h header) {
 		out = append(out, found{header: h, off: off})
 	}}
 	if err := c.envelopes(t.Context()); err != nil {
@@ -24,16 +24,20 @@ func carved(t testing.TB, content []byte) (out []found) {
 	return out
 }
 
-// envelopes returns n envelopes that follow each other.
-func envelopes(t testing.TB, n, size int) (out [][]byte) {
+// envelopes returns n envelopes that follow each other, as they lie in a file.
+func envelopes(t testing.TB, key *Key, n, size int) (out [][]byte) {
 	t.Helper()
+	c, err := key.newFile()
+	if err != nil {
+		t.Fatal(err)
+	}
 	enc, err := newEncoder(zstd.SpeedFastest)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range n {
 		_, data := enc.encode([]Record{{Seq: uint64(i + 1), Session: 1, Time: lostHour(0), Type: "NOTICE", Wire: []byte(noise(i, size))}})
-		out = append(out, data)
+		out = append(out, c.encrypt(kindBatch, nil, data))
 	}
 	return out
 }
@@ -41,8 +45,14 @@ func envelopes(t testing.TB, n, size int) (out [][]byte) {
 // Envelopes are found wherever they lie: at the ends of the file, without a
 // byte between them, across the ends of windows, behind magics that head
 // nothing.
-func TestCarve(t *testing.T) {
-	all := envelopes(t, 40, 300<<10)
+func TestCarve(t *testing.T) { plainAndEncrypted(t, testCarve) }
+
+func testCarve(t *testing.T, key *Key) {
+	all := envelopes(t, key, 40, 300<<10)
+	magic := magic
+	if key != nil {
+		magic = cryptoMagic
+	}
 	r := rand.New(rand.NewPCG(1, 1))
 	for round := range 6 {
 		var file []byte
@@ -62,20 +72,20 @@ func TestCarve(t *testing.T) {
 			want = append(want, int64(len(file)))
 			file = append(file, e...)
 		}
-		got := carved(t, file)
+		got := carved(t, file, key)
 		if !slices.EqualFunc(got, want, func(f found, off int64) bool { return f.off == off }) {
 			t.Errorf("round %d: %d of %d envelopes found", round, len(got), len(want))
 		}
 	}
 	for n := range headerSize + 10 { // short files
-		if got := carved(t, all[0][:n]); len(got) != 0 {
+		if got := carved(t, all[0][:n], key); len(got) != 0 {
 			t.Errorf("an envelope is found in %d bytes", n)
 		}
 	}
-	small := envelopes(t, 1, 4)[0]
+	small := envelopes(t, key, 1, 4)[0]
 	for at := carveWindow - len(small) - 4; at <= carveWindow+4; at++ {
 		file := append(make([]byte, at), small...)
-		if got := carved(t, file); len(got) != 1 || got[0].off != int64(at) {
+		if got := carved(t, file, key); len(got) != 1 || got[0].off != int64(at) {
 			t.Errorf("the envelope at %d is not found: %v", at, got)
 		}
 	}
@@ -110,12 +120,12 @@ func TestChoose(t *testing.T) {
 // What the ring had given up stays given up while the file says what that is,
 // unless it is asked for.
 func TestSalvageEvicted(t *testing.T) {
-	path, _ := aged(t, true)
+	path, _ := aged(t, nil, true)
 	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	was := contents(t, path)
+	was := contents(t, path, nil)
 	run := func(name string, content []byte, opt SalvageOptions) (Salvaged, []Record) {
 		old, saved := filepath.Join(t.TempDir(), name), filepath.Join(t.TempDir(), name)
 		if err := os.WriteFile(old, content, 0o600); err != nil {
@@ -125,10 +135,10 @@ func TestSalvageEvicted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Verify(saved); err != nil {
+		if _, err := Verify(saved, nil); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		f, err := OpenFile(saved)
+		f, err := OpenFile(saved, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +168,7 @@ func TestSalvageEvicted(t *testing.T) {
 // A new journal takes no other file's place, and an interrupted one leaves
 // nothing.
 func TestSalvageRefuses(t *testing.T) {
-	path, _ := sample(t)
+	path, _ := sample(t, nil)
 	if _, err := Salvage(within(t), path, path, SalvageOptions{}); !errors.Is(err, os.ErrExist) {
 		t.Errorf("into itself: %v", err)
 	}
@@ -185,10 +195,10 @@ func TestSalvageRefuses(t *testing.T) {
 // Whatever bytes a carver is given, it finds only what proves itself, and what
 // it finds can be looked at.
 func FuzzCarve(f *testing.F) {
-	for _, e := range envelopes(f, 3, 200) {
+	for _, e := range envelopes(f, nil, 3, 200) {
 		f.Add(append([]byte("garbage"), e...), 7)
 	}
-	path, _ := sample(f)
+	path, _ := sample(f, nil)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		f.Fatal(err)
@@ -196,7 +206,7 @@ func FuzzCarve(f *testing.F) {
 	f.Add(b[:16<<10], 100)
 	f.Fuzz(func(t *testing.T, b []byte, cut int) {
 		end := int64(0)
-		for _, e := range carved(t, b) {
+		for _, e := range carved(t, b, nil) {
 			if e.off < end {
 				t.Fatalf("an envelope at %d lies in the one before, which ends at %d", e.off, end)
 			}
@@ -209,11 +219,11 @@ func FuzzCarve(f *testing.F) {
 			b = b[cut:]
 		}
 		for _, size := range []uint32{512, 4096} {
-			if _, err := carveLeaves(t.Context(), bytes.NewReader(b), int64(len(b)), size); err != nil {
+			if _, err := carveLeaves(t.Context(), bytes.NewReader(b), int64(len(b)), size, &keyring{}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		meta, _ := pageSizeOf(bytes.NewReader(b))
-		readLive(bytes.NewReader(b), meta)
+		_, _ = readLive(bytes.NewReader(b), meta, &keyring{})
 	})
 }

@@ -3,6 +3,7 @@ package journal
 import (
 	"bufio"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -15,21 +16,41 @@ import (
 
 // This test binary is also a program that records, for tests that need a
 // process of its own: to let the kernel fail its calls, or to kill it. It runs
-// if childEnv names what it does; childJournal names the file.
+// if childEnv names what it does; childJournal names the file, and childKey its
+// key in hexadecimal, if it is encrypted.
 const (
 	childEnv     = "TORJOURNAL_TEST_CHILD"
 	childJournal = "TORJOURNAL_TEST_JOURNAL"
+	childKey     = "TORJOURNAL_TEST_KEY"
 )
 
 var childOptions = Options{MaxSize: MinMaxSize, sealBytes: 8 << 10, outageRetry: 5 * time.Millisecond}
 
+// childEnviron is the environment of this binary as a program that does what
+// on a journal.
+func childEnviron(what, path string, key *Key) (env []string) {
+	env = append(os.Environ(), childEnv+"="+what, childJournal+"="+path)
+	if key != nil {
+		env = append(env, childKey+"="+hex.EncodeToString(key.secret[:]))
+	}
+	return env
+}
+
 func childMain(what string) {
-	var err error
+	opt := childOptions
+	secret, err := hex.DecodeString(os.Getenv(childKey))
+	if err == nil && len(secret) > 0 {
+		opt.Key, err = NewKey(secret)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	switch path := os.Getenv(childJournal); what {
 	case "record":
-		err = childRecord(path)
+		err = childRecord(path, opt)
 	case "load":
-		err = childLoad(path)
+		err = childLoad(path, opt)
 	default:
 		err = fmt.Errorf("%s=%s means nothing", childEnv, what)
 	}
@@ -73,9 +94,8 @@ func head(wire []byte) string { return fmt.Sprintf("%q", wire[:min(len(wire), 48
 // events, sessions, enough to seal and to let the file grow. What it does in
 // the file's way it does in two threads, one for Open and one for the writer,
 // so that strace can count each one's calls.
-func childRecord(path string) error {
+func childRecord(path string, opt Options) error {
 	runtime.LockOSThread()
-	opt := childOptions
 	opt.wrapCommit = func(commit commitFunc) commitFunc {
 		var once sync.Once
 		return func(c *change) (outcome, error) {
@@ -128,8 +148,8 @@ func childRecord(path string) error {
 }
 
 // childLoad records as much as it can until it is killed.
-func childLoad(path string) error {
-	j, err := Open(path, childOptions)
+func childLoad(path string, opt Options) error {
+	j, err := Open(path, opt)
 	if err != nil {
 		return err
 	}

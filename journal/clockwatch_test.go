@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"torjournal/tor/event"
 )
 
@@ -166,8 +164,8 @@ func TestTimeRangesUnderClockJumps(t *testing.T) {
 // blocks returns how many sealed blocks j has.
 func blocks(t *testing.T, j *Journal) (n int) {
 	t.Helper()
-	err := j.store.view(func(tx *bolt.Tx) error {
-		return tx.Bucket(bucketIndex).ForEach(func(_, _ []byte) error { n++; return nil })
+	err := j.store.view(func(tx *txn) error {
+		return tx.bolt.Bucket(bucketIndex).ForEach(func(_, _ []byte) error { n++; return nil })
 	})
 	if err != nil {
 		t.Fatal(err)

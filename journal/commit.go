@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )
 
@@ -43,6 +42,7 @@ type committer struct {
 
 	limit   int // pages that may be in use
 	reserve int // pages kept free for what a transaction needs beside its values
+	more    int // bytes that a batch is longer in the file, see Key.overhead
 	rollups rollupLimits
 }
 
@@ -61,7 +61,7 @@ func (w *committer) reset(opt Options) error {
 		return err
 	}
 	w.limit, w.reserve = ringPages(opt, w.store.pageSize())
-	w.ages.maxAge = opt.MaxAge
+	w.ages.maxAge, w.more = opt.MaxAge, opt.Key.overhead()
 	w.rollups = rollupLimits{bytes: rollupBudget(opt.MaxSize), now: w.ages.now}
 	return nil
 }
@@ -89,7 +89,7 @@ func (w *committer) commit(c *change) (outcome, error) {
 		// readers hold what was freed: then evicting more would empty the
 		// ring and help nobody, and the writer waits for them. Or no run of
 		// free pages is long enough: a smaller transaction makes one.
-		if w.store.pinnedPages() >= max(1, c.pages(w.store.pageSize())) || round == roomRounds {
+		if w.store.pinnedPages() >= max(1, w.pages(c, w.store.pageSize())) || round == roomRounds {
 			w.turnOver()
 			return out, fmt.Errorf("%w: %w", errNoRoom, err)
 		}
@@ -104,7 +104,7 @@ func (w *committer) commit(c *change) (outcome, error) {
 // commit, readers that follow each other closely would hold it for ever. If
 // there is no room even for this one, the readers must end first.
 func (w *committer) turnOver() {
-	_ = w.store.update(func(*bolt.Tx) error { return nil })
+	_ = w.store.update(func(*txn) error { return nil })
 }
 
 // roomRounds bounds how often one commit evicts for a run of free pages. Each
@@ -115,8 +115,8 @@ const roomRounds = 8
 func (w *committer) try(c *change) (out outcome, err error) {
 	pageSize := w.store.pageSize()
 	w.rollups.found = nil
-	err = w.store.update(func(tx *bolt.Tx) error {
-		room := w.limit - w.store.pagesInUse(tx) - c.pages(pageSize) - w.reserve
+	err = w.store.update(func(tx *txn) error {
+		room := w.limit - w.store.pagesInUse(tx) - w.pages(c, pageSize) - w.reserve
 		if out.sealed, err = apply(tx, c); err != nil {
 			return err
 		}
@@ -133,19 +133,20 @@ func (w *committer) try(c *change) (out outcome, err error) {
 	return out, err
 }
 
-func (c *change) pages(pageSize int) int {
+// pages is how many pages c writes for its values.
+func (w *committer) pages(c *change, pageSize int) int {
 	n := 0
 	if c.batch != nil {
-		n += pages(len(c.batch.data), pageSize)
+		n += pages(len(c.batch.data)+w.more, pageSize)
 	}
 	if c.seal != nil {
-		n += pages(len(c.seal.data), pageSize) + rollupPages(c.seal.sums)
+		n += pages(len(c.seal.data)+w.more, pageSize) + rollupPages(c.seal.sums)
 	}
 	return n
 }
 
 // apply puts everything of c but evictions into tx.
-func apply(tx *bolt.Tx, c *change) (sealed bool, err error) {
+func apply(tx *txn, c *change) (sealed bool, err error) {
 	// The new batch comes first: where a transaction has deleted every key of
 	// a bucket of several pages, bbolt 1.5.0's Cursor.Last never returns, and
 	// a seal may take all that the tail held.
@@ -172,7 +173,7 @@ func apply(tx *bolt.Tx, c *change) (sealed bool, err error) {
 
 // appendBatch puts b behind the newest batch. b itself may already be there,
 // from a commit that failed and was written nevertheless.
-func appendBatch(tx *bolt.Tx, b *batch, toBlock bool) error {
+func appendBatch(tx *txn, b *batch, toBlock bool) error {
 	last, h, err := newest(tx)
 	if err != nil {
 		return err
@@ -184,32 +185,32 @@ func appendBatch(tx *bolt.Tx, b *batch, toBlock bool) error {
 	if err != nil {
 		return err
 	}
-	if err := tail.SetSequence(b.hdr.last); err != nil {
+	if err := tail.setSequence(b.hdr.last); err != nil {
 		return err
 	}
 	if toBlock {
 		return putBlock(tx, b.hdr, b.data)
 	}
-	return putValue(tail, key(b.hdr.first), b.data)
+	return tail.put(key(b.hdr.first), b.data)
 }
 
-func putBlock(tx *bolt.Tx, h header, data []byte) error {
+func putBlock(tx *txn, h header, data []byte) error {
 	blocks, err := appendOnly(tx, bucketBlocks)
 	if err != nil {
 		return err
 	}
-	if err := putValue(blocks, key(h.first), data); err != nil {
+	if err := blocks.put(key(h.first), data); err != nil {
 		return err
 	}
 	return putIndex(tx, h)
 }
 
-func putIndex(tx *bolt.Tx, h header) error {
+func putIndex(tx *txn, h header) error {
 	index, err := appendOnly(tx, bucketIndex)
 	if err != nil {
 		return err
 	}
-	return index.Put(key(h.first), appendIndex(nil, &h))
+	return index.put(key(h.first), appendIndex(nil, &h))
 }
 
 // fate is what became of a batch of the tail.
@@ -222,10 +223,10 @@ const (
 )
 
 // find says where the batch is that h heads, which was in the tail once.
-func find(tx *bolt.Tx, tail *bolt.Bucket, h header) (fate, error) {
+func find(tx *txn, tail *bucket, h header) (fate, error) {
 	k := key(h.first)
-	if data := value(tail, k, tail.Get(k)); data != nil {
-		got, err := headerAt("tail", k, data)
+	if v := tail.at(k); v.there() {
+		got, err := v.header()
 		if err == nil && got != h {
 			err = damaged("tail", h.first, "the batch to seal is not the one that was written")
 		}
@@ -235,7 +236,7 @@ func find(tx *bolt.Tx, tail *bolt.Bucket, h header) (fate, error) {
 	if err != nil {
 		return gone, err
 	}
-	if index.Get(k) != nil {
+	if index.at(k).there() {
 		return inBlocks, nil
 	}
 	given, err := evicted(tx)
@@ -248,7 +249,7 @@ func find(tx *bolt.Tx, tail *bolt.Bucket, h header) (fate, error) {
 // applySeal replaces the batches by the block, after it has made sure that
 // they are the ones the block was made of. It reports whether the block is in
 // the file: not if the ring has taken the first of them.
-func applySeal(tx *bolt.Tx, s *seal) (bool, error) {
+func applySeal(tx *txn, s *seal) (bool, error) {
 	if s.repack {
 		return applyRepack(tx, s)
 	}
@@ -269,7 +270,7 @@ func applySeal(tx *bolt.Tx, s *seal) (bool, error) {
 		}
 	}
 	for _, h := range s.replaces {
-		if err := deleteValue(tail, key(h.first)); err != nil {
+		if err := tail.delete(key(h.first)); err != nil {
 			return false, err
 		}
 	}
@@ -278,7 +279,7 @@ func applySeal(tx *bolt.Tx, s *seal) (bool, error) {
 
 // promote moves a large batch from the tail to the blocks. Its bytes stay
 // where they are: only the bucket's place in the tree changes.
-func promote(tx *bolt.Tx, h header) error {
+func promote(tx *txn, h header) error {
 	tail, err := appendOnly(tx, bucketTail)
 	if err != nil {
 		return err
@@ -291,7 +292,7 @@ func promote(tx *bolt.Tx, h header) error {
 	if err != nil {
 		return err
 	}
-	if err := tail.MoveBucket(key(h.first), blocks); err != nil {
+	if err := tail.move(key(h.first), blocks); err != nil {
 		return err
 	}
 	return putIndex(tx, h)
@@ -302,10 +303,10 @@ func promote(tx *bolt.Tx, h header) error {
 // only what is needed: every free page costs 8 bytes in each later commit. Of
 // what a lower limit leaves too much it takes some only: the list of what it
 // frees must find room in the same commit.
-func (w *committer) evict(tx *bolt.Tx, c *change, room, pageSize int) error {
+func (w *committer) evict(tx *txn, c *change, room, pageSize int) error {
 	before := w.ages.evictBefore()
 	var last uint64
-	for freed, need := 0, max(evictAtOnce, 2*c.pages(pageSize)); freed < need; {
+	for freed, need := 0, max(evictAtOnce, 2*w.pages(c, pageSize)); freed < need; {
 		h, bucket, ok, err := oldest(tx)
 		if err != nil {
 			return err
@@ -324,18 +325,14 @@ func (w *committer) evict(tx *bolt.Tx, c *change, room, pageSize int) error {
 		}
 		last = h.last
 		if !h.lost() {
-			room += pages(h.size(), pageSize)
-			freed += pages(h.size(), pageSize)
+			room += pages(h.size()+w.more, pageSize)
+			freed += pages(h.size()+w.more, pageSize)
 		}
 	}
 	if last == 0 {
 		return nil
 	}
-	meta, err := appendOnly(tx, bucketMeta)
-	if err != nil {
-		return err
-	}
-	if err := meta.Put(keyEvicted, key(last)); err != nil {
+	if err := putEvicted(tx, last); err != nil {
 		return err
 	}
 	return pruneSessions(tx, last)
@@ -345,12 +342,12 @@ func (w *committer) evict(tx *bolt.Tx, c *change, room, pageSize int) error {
 // 16 MiB of 4 KiB pages, whose list takes 32 KiB.
 const evictAtOnce = 4096
 
-func remove(tx *bolt.Tx, bucket []byte, h header) error {
+func remove(tx *txn, bucket []byte, h header) error {
 	b, err := appendOnly(tx, bucket)
 	if err != nil {
 		return err
 	}
-	if err := deleteValue(b, key(h.first)); err != nil {
+	if err := b.delete(key(h.first)); err != nil {
 		return err
 	}
 	if string(bucket) == string(bucketTail) {
@@ -360,7 +357,7 @@ func remove(tx *bolt.Tx, bucket []byte, h header) error {
 	if err != nil {
 		return err
 	}
-	return index.Delete(key(h.first))
+	return index.delete(key(h.first))
 }
 
 // errNoRoom means that nothing is left that could be evicted, or that evicting
@@ -371,12 +368,12 @@ var errNoRoom = errors.New("journal: no room in the file, readers may hold the r
 func (w *committer) makeRoom(c *change) error {
 	pageSize := w.store.pageSize()
 	var given uint64
-	err := w.store.update(func(tx *bolt.Tx) error {
+	err := w.store.update(func(tx *txn) error {
 		before, err := evicted(tx)
 		if err != nil {
 			return err
 		}
-		if err := w.evict(tx, c, -max(1, c.pages(pageSize)), pageSize); err != nil {
+		if err := w.evict(tx, c, -max(1, w.pages(c, pageSize)), pageSize); err != nil {
 			return err
 		}
 		given, err = evicted(tx)
@@ -398,7 +395,7 @@ func (w *committer) expired() bool {
 		return false
 	}
 	var old bool
-	err := w.store.view(func(tx *bolt.Tx) error {
+	err := w.store.view(func(tx *txn) error {
 		h, _, ok, err := oldest(tx)
 		old = ok && h.maxTime < before
 		return err

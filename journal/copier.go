@@ -1,13 +1,11 @@
 package journal
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
-	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )
 
@@ -47,7 +45,7 @@ func (c *copier) begin() error {
 	c.discard()
 	c.rewrite.begin()
 	var need int64
-	err := c.src.view(func(tx *bolt.Tx) (err error) {
+	err := c.src.view(func(tx *txn) (err error) {
 		need, err = c.plan(tx)
 		return err
 	})
@@ -68,17 +66,15 @@ func (c *copier) begin() error {
 		return err
 	}
 	c.dst = &store{path: c.draft}
-	return c.dst.open(opt, false)
+	return c.dst.openDraft(opt)
 }
 
 // plan finds the first record that is kept, and returns the bytes that it and
 // all that follow will take.
-func (c *copier) plan(tx *bolt.Tx) (total int64, err error) {
+func (c *copier) plan(tx *txn) (total int64, err error) {
 	pageSize := os.Getpagesize()
-	if total, err = others(tx); err != nil {
-		return 0, err
-	}
-	err = eachBatch(tx, func(h header) bool { total += cost(h, pageSize); return true })
+	total = others(tx)
+	err = eachBatch(tx, func(h header) bool { total += c.cost(h, pageSize); return true })
 	if err != nil {
 		return 0, err
 	}
@@ -94,7 +90,7 @@ func (c *copier) plan(tx *bolt.Tx) (total int64, err error) {
 		if total <= c.budget && h.maxTime >= c.before {
 			return false
 		}
-		total -= cost(h, pageSize)
+		total -= c.cost(h, pageSize)
 		c.from = h.last + 1
 		return true
 	})
@@ -114,22 +110,24 @@ func (c *copier) firstBudget(total int64, pageSize int) int64 {
 }
 
 // cost is what a batch takes in a file: its pages, its index entry, its key.
-func cost(h header, pageSize int) int64 {
-	if h.size() < ownBucket {
-		return int64(h.size()) * 3 / 2 // leaves of few values are not full
+func (c *copier) cost(h header, pageSize int) int64 {
+	more := c.opt.Key.overhead()
+	size := h.size() + more
+	if size < ownBucket {
+		return int64(size) * 3 / 2 // leaves of few values are not full
 	}
-	return int64(pages(h.size(), pageSize)*pageSize) + indexSize + 100
+	return int64(pages(size, pageSize)*pageSize+more) + indexSize + 100
 }
 
 // eachBatch calls f for every batch, from the oldest, while it returns true.
-func eachBatch(tx *bolt.Tx, f func(header) bool) error {
+func eachBatch(tx *txn, f func(header) bool) error {
 	index, err := appendOnly(tx, bucketIndex)
 	if err != nil {
 		return err
 	}
-	c := index.Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
-		if h, err := entryAt(k, v); err != nil || !f(h) {
+	c := index.cursor()
+	for k, v := c.first(); k != nil; k, v = c.next() {
+		if h, err := v.entry(); err != nil || !f(h) {
 			return err
 		}
 	}
@@ -137,9 +135,9 @@ func eachBatch(tx *bolt.Tx, f func(header) bool) error {
 	if err != nil {
 		return err
 	}
-	c = tail.Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
-		if h, err := headerAt("tail", k, value(tail, k, v)); err != nil || !f(h) {
+	c = tail.cursor()
+	for k, v := c.first(); k != nil; k, v = c.next() {
+		if h, err := v.header(); err != nil || !f(h) {
 			return err
 		}
 	}
@@ -165,7 +163,7 @@ type storedBlock struct {
 	data []byte
 }
 
-func (b *storedBlock) put(tx *bolt.Tx) error {
+func (b *storedBlock) put(tx *txn) error {
 	if b.hdr.lost() {
 		return putIndex(tx, b.hdr)
 	}
@@ -177,7 +175,7 @@ func (b *storedBlock) put(tx *bolt.Tx) error {
 func (c *copier) blocks() (more bool, err error) {
 	var got []storedBlock
 	var given uint64
-	err = c.src.view(func(tx *bolt.Tx) error {
+	err = c.src.view(func(tx *txn) error {
 		if given, err = evicted(tx); err == nil {
 			got, err = c.nextBlocks(tx, given)
 		}
@@ -188,7 +186,7 @@ func (c *copier) blocks() (more bool, err error) {
 	}
 	// What is freed can be used by the next transaction, not by the same one.
 	if given >= c.from && given > c.dropped {
-		if err := c.dst.update(func(tx *bolt.Tx) error { return dropGiven(tx, given) }); err != nil {
+		if err := c.dst.update(func(tx *txn) error { return dropGiven(tx, given) }); err != nil {
 			return false, err
 		}
 		c.dropped = given
@@ -197,7 +195,7 @@ func (c *copier) blocks() (more bool, err error) {
 	if err := c.rewrite.blocks(got); err != nil {
 		return false, err
 	}
-	return true, c.dst.update(func(tx *bolt.Tx) error {
+	return true, c.dst.update(func(tx *txn) error {
 		for _, b := range got {
 			if err := b.put(tx); err != nil {
 				return err
@@ -209,18 +207,18 @@ func (c *copier) blocks() (more bool, err error) {
 
 // nextBlocks returns copies of the blocks from next on, up to copyChunk, but
 // for those up to record given, which the ring has given up.
-func (c *copier) nextBlocks(tx *bolt.Tx, given uint64) (got []storedBlock, err error) {
+func (c *copier) nextBlocks(tx *txn, given uint64) (got []storedBlock, err error) {
 	index, err := appendOnly(tx, bucketIndex)
 	if err != nil {
 		return nil, err
 	}
-	cur := index.Cursor()
+	cur := index.cursor()
 	if err := c.widen(cur); err != nil {
 		return nil, err
 	}
 	next, size := max(c.next, given+1), 0
-	for k, v := cur.Seek(key(next)); k != nil && size < copyChunk; k, v = cur.Next() {
-		h, err := entryAt(k, v)
+	for k, v := cur.seek(key(next)); k != nil && size < copyChunk; k, v = cur.next() {
+		h, err := v.entry()
 		if err != nil {
 			return nil, err
 		}
@@ -233,7 +231,7 @@ func (c *copier) nextBlocks(tx *bolt.Tx, given uint64) (got []storedBlock, err e
 		if err := follows("blocks", next, h, data); err != nil {
 			return nil, err
 		}
-		got = append(got, storedBlock{h, bytes.Clone(data)})
+		got = append(got, storedBlock{h, tx.own(data)})
 		next, size = h.last+1, size+len(data)
 	}
 	return got, nil
@@ -241,7 +239,7 @@ func (c *copier) nextBlocks(tx *bolt.Tx, given uint64) (got []storedBlock, err e
 
 // widen keeps the whole of a block that was made, since plan, of batches some
 // of which were to be kept.
-func (c *copier) widen(index *bolt.Cursor) error {
+func (c *copier) widen(index *cursor) error {
 	if c.next != c.from {
 		return nil // what follows a block that was copied begins with a block
 	}
@@ -249,7 +247,7 @@ func (c *copier) widen(index *bolt.Cursor) error {
 	if k == nil {
 		return nil
 	}
-	h, err := entryAt(k, v)
+	h, err := v.entry()
 	if err == nil && h.first < c.from && c.from <= h.last {
 		c.from, c.next = h.first, h.first
 	}
@@ -274,7 +272,7 @@ func follows(bucket string, next uint64, h header, data []byte) error {
 // rest copies what is not blocks, and takes out of the copy what the ring has
 // given up since it was begun.
 func (c *copier) rest(v *Vacuumed) error {
-	return c.src.view(func(from *bolt.Tx) error {
+	return c.src.view(func(from *txn) error {
 		given, err := evicted(from)
 		if err != nil {
 			return err
@@ -284,7 +282,7 @@ func (c *copier) rest(v *Vacuumed) error {
 		if v.Last, _, err = newest(from); err != nil {
 			return err
 		}
-		return c.dst.update(func(to *bolt.Tx) error {
+		return c.dst.update(func(to *txn) error {
 			if err := c.tail(from, to, given); err != nil {
 				return err
 			}
@@ -303,7 +301,7 @@ func (c *copier) rest(v *Vacuumed) error {
 			if given == 0 {
 				return nil
 			}
-			if err := to.Bucket(bucketMeta).Put(keyEvicted, key(given)); err != nil {
+			if err := putEvicted(to, given); err != nil {
 				return err
 			}
 			return pruneSessions(to, given)
@@ -311,7 +309,7 @@ func (c *copier) rest(v *Vacuumed) error {
 	})
 }
 
-func (c *copier) tail(from, to *bolt.Tx, given uint64) error {
+func (c *copier) tail(from, to *txn, given uint64) error {
 	src, err := appendOnly(from, bucketTail)
 	if err != nil {
 		return err
@@ -320,13 +318,16 @@ func (c *copier) tail(from, to *bolt.Tx, given uint64) error {
 	if err != nil {
 		return err
 	}
-	if err := dst.SetSequence(src.Sequence()); err != nil {
+	if err := dst.setSequence(src.sequence()); err != nil {
 		return err
 	}
 	next := max(c.next, given+1)
-	cur := src.Cursor()
-	for k, v := cur.Seek(key(next)); k != nil; k, v = cur.Next() {
-		data := value(src, k, v)
+	cur := src.cursor()
+	for k, v := cur.seek(key(next)); k != nil; k, v = cur.next() {
+		data, err := v.plain()
+		if err != nil {
+			return err
+		}
 		h, err := headerAt("tail", k, data)
 		if err == nil {
 			err = follows("tail", next, h, data)
@@ -335,7 +336,7 @@ func (c *copier) tail(from, to *bolt.Tx, given uint64) error {
 			_, data, err = c.rewrite.batch(bucketTail, h, data)
 		}
 		if err == nil {
-			err = putValue(dst, k, data)
+			err = dst.put(k, data)
 		}
 		if err != nil {
 			return err
@@ -346,7 +347,7 @@ func (c *copier) tail(from, to *bolt.Tx, given uint64) error {
 }
 
 // dropGiven removes from the copy the batches up to record given.
-func dropGiven(tx *bolt.Tx, given uint64) error {
+func dropGiven(tx *txn, given uint64) error {
 	for {
 		h, bucket, ok, err := oldest(tx)
 		if err != nil || !ok || h.first > given {
@@ -358,49 +359,43 @@ func dropGiven(tx *bolt.Tx, given uint64) error {
 	}
 }
 
-// ring names the buckets that hold batches; all others are copied as they are.
-var ring = map[string]bool{string(bucketTail): true, string(bucketBlocks): true, string(bucketIndex): true}
+// otherBuckets hold neither batches nor what says what the file is: their
+// values are copied as they are.
+var otherBuckets = [][]byte{bucketSessions, bucketRollups}
 
-func copyOthers(from, to *bolt.Tx) error {
-	return from.ForEach(func(name []byte, b *bolt.Bucket) error {
-		if ring[string(name)] {
-			return nil
-		}
-		dst, err := to.CreateBucketIfNotExists(name)
+func copyOthers(from, to *txn) error {
+	for _, name := range otherBuckets {
+		src, err := appendOnly(from, name)
 		if err != nil {
 			return err
 		}
-		return copyBucket(b, dst)
-	})
-}
-
-func copyBucket(from, to *bolt.Bucket) error {
-	to.FillPercent = 1
-	if err := to.SetSequence(from.Sequence()); err != nil {
-		return err
+		dst, err := appendOnly(to, name)
+		if err != nil {
+			return err
+		}
+		err = src.each(func(k []byte, v held) error {
+			data, err := v.plain()
+			if err != nil {
+				return err
+			}
+			return dst.put(k, data)
+		})
+		if err != nil {
+			return err
+		}
 	}
-	return from.ForEach(func(k, v []byte) error {
-		if v != nil {
-			return to.Put(k, v)
-		}
-		sub, err := to.CreateBucketIfNotExists(k)
-		if err != nil {
-			return err
-		}
-		return copyBucket(from.Bucket(k), sub)
-	})
+	return nil
 }
 
 // others returns about how many bytes the buckets take that copyOthers copies.
-func others(tx *bolt.Tx) (size int64, err error) {
-	err = tx.ForEach(func(name []byte, b *bolt.Bucket) error {
-		if !ring[string(name)] {
+func others(tx *txn) (size int64) {
+	for _, name := range otherBuckets {
+		if b := tx.bolt.Bucket(name); b != nil {
 			st := b.Stats()
 			size += int64(st.LeafInuse+st.BranchInuse) * 5 / 4
 		}
-		return nil
-	})
-	return size, err
+	}
+	return size
 }
 
 // finish wipes what is free in the draft, cuts it to what is used, and opens
@@ -412,7 +407,7 @@ func (c *copier) finish(v *Vacuumed) error {
 	}
 	// The file describes itself by its last two transactions. After an empty
 	// one neither needs any of these pages.
-	if err := c.dst.update(func(*bolt.Tx) error { return nil }); err != nil {
+	if err := c.dst.update(func(*txn) error { return nil }); err != nil {
 		return err
 	}
 	still, err := c.freePages()
@@ -421,7 +416,7 @@ func (c *copier) finish(v *Vacuumed) error {
 	}
 	pageSize := int64(c.dst.pageSize())
 	var size int64
-	if err := c.dst.view(func(tx *bolt.Tx) error { size = tx.Size(); return nil }); err != nil {
+	if err := c.dst.view(func(tx *txn) error { size = tx.bolt.Size(); return nil }); err != nil {
 		return err
 	}
 	if err := c.dst.close(); err != nil {
@@ -433,7 +428,7 @@ func (c *copier) finish(v *Vacuumed) error {
 	v.After = size
 	opt := c.opt
 	c.dst = &store{path: c.draft}
-	if err := c.dst.open(opt, false); err != nil {
+	if err := c.dst.openDraft(opt); err != nil {
 		return err
 	}
 	c.dst.note = c.src.note
@@ -443,9 +438,9 @@ func (c *copier) finish(v *Vacuumed) error {
 // freePages returns the numbers of the pages that hold nothing.
 func (c *copier) freePages() (free map[int]bool, err error) {
 	free = map[int]bool{}
-	err = c.dst.view(func(tx *bolt.Tx) error {
+	err = c.dst.view(func(tx *txn) error {
 		for id := 0; ; {
-			p, err := tx.Page(id)
+			p, err := tx.bolt.Page(id)
 			if err != nil || p == nil {
 				return err
 			}
@@ -481,7 +476,7 @@ func wipe(name string, pageSize int64, free, still map[int]bool, size int64) err
 // check makes sure that the draft holds what it should before the journal is
 // given up for it.
 func (c *copier) check(v *Vacuumed) error {
-	return c.dst.view(func(tx *bolt.Tx) error {
+	return c.dst.view(func(tx *txn) error {
 		given, err := evicted(tx)
 		if err != nil {
 			return err

@@ -16,10 +16,10 @@ import (
 // smallSample makes a journal that has one of everything in few pages: two
 // sessions, blocks of one page and of several, sums, a tail below a branch
 // page, free pages. It returns the bytes that are used.
-func smallSample(t testing.TB) (content []byte, records uint64) {
+func smallSample(t testing.TB, key *Key) (content []byte, records uint64) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "journal.db")
-	j, err := Open(path, Options{MaxSize: 1 << 20, sealBytes: 4 << 10})
+	j, err := Open(path, Options{Key: key, MaxSize: 1 << 20, sealBytes: 4 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,6 +155,10 @@ func (v *vandal) meta(part int, value uint64) {
 // envelope changes a byte or number in the head of an envelope.
 func (v *vandal) envelope(part int, value uint64, good bool) {
 	at := v.find([]byte(magic), part/32)
+	if i := v.find([]byte(cryptoMagic), part/32); i >= 0 && i+cryptoHeader <= len(v.b) { // the head of a cryptogram
+		v.number(v.b[i+4:i+cryptoHeader], part%32, value)
+		return
+	}
 	if at < 0 || at+headerSize > len(v.b) {
 		return
 	}
@@ -221,8 +225,12 @@ func quickDir(t testing.TB) string {
 
 // Whatever becomes of a file's bytes, nobody panics, faults or hangs over it,
 // no record is passed over in silence, and no lock is left.
-func FuzzOpenDamaged(f *testing.F) {
-	intact, records := smallSample(f)
+func FuzzOpenDamaged(f *testing.F) { fuzzOpenDamaged(f, nil) }
+
+func FuzzOpenDamagedEncrypted(f *testing.F) { fuzzOpenDamaged(f, testKey(f)) }
+
+func fuzzOpenDamaged(f *testing.F, key *Key) {
+	intact, records := smallSample(f, key)
 	page := os.Getpagesize()
 	f.Add([]byte{})
 	for kind := range byte(12) {
@@ -245,19 +253,19 @@ func FuzzOpenDamaged(f *testing.F) {
 		}
 		read := error(errForged)
 		if !v.forged {
-			read = readDamaged(t, "fuzz", path, records)
+			read = readDamaged(t, "fuzz", path, key, records)
 		} else {
-			readForged(t, path)
+			readForged(t, path, key)
 		}
 		found := 0
-		_, verr := VerifyEach(path, func(*DamageError) { found++ })
+		_, verr := VerifyEach(path, key, func(*DamageError) { found++ })
 		if read != nil && read != errForged && found == 0 && verr == nil {
 			t.Errorf("a reader says %v, and Verify finds nothing", read)
 		}
 		if !whole {
-			surveyed(t, path)
-		} else if s, err := Salvage(t.Context(), path, saved, SalvageOptions{Evicted: true}); err == nil {
-			if got, err := Verify(saved); err != nil || got.Records != s.Records {
+			surveyed(t, path, key)
+		} else if s, err := Salvage(t.Context(), path, saved, SalvageOptions{Evicted: true, Key: key}); err == nil {
+			if got, err := Verify(saved, key); err != nil || got.Records != s.Records {
 				t.Errorf("the salvaged journal: %+v, %v; Salvage said %+v", got, err, s)
 			}
 		} else if _, serr := os.Lstat(saved); serr == nil {
@@ -267,22 +275,22 @@ func FuzzOpenDamaged(f *testing.F) {
 		if whole {
 			sealBytes = 16 << 10
 		}
-		_ = appendDamaged(t, "fuzz", path, sealBytes)
+		_ = appendDamaged(t, "fuzz", path, key, sealBytes)
 		lockFree(t, path)
 	})
 }
 
 // surveyed does what a salvage does before it writes: what it takes lies in the
 // file, in order.
-func surveyed(t *testing.T, path string) {
+func surveyed(t *testing.T, path string, key *Key) {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	s := &salvage{file: &patient{file: f}, size: size(f), opt: SalvageOptions{Evicted: true}}
-	if err := s.survey(t.Context()); err != nil && !errors.Is(err, ErrNothing) {
+	s := &salvage{file: &patient{file: f}, size: size(f), opt: SalvageOptions{Evicted: true, Key: key}, keys: keyring{key: key}}
+	if err := s.survey(t.Context()); err != nil && !errors.Is(err, ErrNothing) && !keyError(err) {
 		t.Errorf("survey: %v", err)
 	}
 	last := uint64(0)
@@ -291,7 +299,7 @@ func surveyed(t *testing.T, path string) {
 		if c.first <= last || c.last < c.first {
 			t.Errorf("records %d to %d are taken after %d", c.first, c.last, last)
 		}
-		if last = c.last; c.of == nil && c.off+int64(c.size()) > s.size {
+		if last = c.last; c.of == nil && c.off+int64(c.size()+key.overhead()) > s.size {
 			t.Errorf("records %d to %d lie behind the end", c.first, c.last)
 		}
 	}
@@ -301,9 +309,9 @@ var errForged = errors.New("it may say what it likes")
 
 // readForged reads all of a file that may say what it likes: records in order,
 // or an error.
-func readForged(t *testing.T, path string) {
+func readForged(t *testing.T, path string, key *Key) {
 	t.Helper()
-	f, err := OpenFile(path)
+	f, err := OpenFile(path, key)
 	if err != nil {
 		return
 	}

@@ -28,8 +28,15 @@
 //     silence, and never a panic or a fault.
 //
 // It does not parse events, choose what is kept, or know the control port:
-// tor/scrub and control do. It does not encrypt. Of what the ring gives away it
-// keeps sums of the bandwidth only, by the minute and by the hour (rollups.go).
+// tor/scrub and control do. Of what the ring gives away it keeps sums of the
+// bandwidth only, by the minute and by the hour (rollups.go).
+//
+// With a Key every value in the file is encrypted and bound to its place
+// (cryptogram.go), in every file that is made of it too. That hides what was
+// recorded, of whom and when; it does not hide how much. It protects a file
+// that is taken away: not the memory of the process, and not from who can put
+// an older file in its place. Who reads through a Journal or a File gets it
+// decrypted.
 //
 // A limit that is lowered makes the ring give away what is too much, but the
 // file keeps its size, and the pages of what was evicted keep their bytes until

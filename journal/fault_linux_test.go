@@ -178,7 +178,7 @@ func TestFailingDiskAtClose(t *testing.T) {
 		t.Errorf("Close: %v, want that 5 events are lost", err)
 	}
 	_ = syscall.Flock(s.saved, syscall.LOCK_UN) // the test's duplicate still has it
-	if v, err := Verify(path); err != nil || v.Last != 10 {
+	if v, err := Verify(path, nil); err != nil || v.Last != 10 {
 		t.Errorf("%+v, %v", v, err)
 	}
 }

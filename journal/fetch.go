@@ -7,8 +7,6 @@ import (
 	"io"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"torjournal/tor/event"
 )
 
@@ -38,7 +36,7 @@ func (s *store) fetch(ctx context.Context, seq, limit uint64, r Range) (st Store
 		if err := ctx.Err(); err != nil {
 			return st, err
 		}
-		err := s.view(func(tx *bolt.Tx) error {
+		err := s.view(func(tx *txn) error {
 			f := fetcher{tx: tx, limit: limit, r: r, from: from, next: next, lost: lost, budget: scanEntries}
 			st, err = f.find()
 			from, next, lost = f.from, f.next, f.lost
@@ -62,7 +60,7 @@ func (s *store) fetch(ctx context.Context, seq, limit uint64, r Range) (st Store
 
 // fetcher looks for one stored batch in one transaction.
 type fetcher struct {
-	tx     *bolt.Tx
+	tx     *txn
 	limit  uint64 // last number that may be given away
 	r      Range
 	budget int    // entries that may still be looked at
@@ -105,9 +103,9 @@ func (f *fetcher) inBlocks() (Stored, error) {
 	if err != nil {
 		return Stored{}, err
 	}
-	c := index.Cursor()
-	for k, v := seekHolder(c, f.next); k != nil; k, v = c.Next() {
-		h, err := entryAt(k, v)
+	c := index.cursor()
+	for k, v := seekHolder(c, f.next); k != nil; k, v = c.next() {
+		h, err := v.entry()
 		if err == nil && h.last >= f.next {
 			err = f.check("index", h)
 		}
@@ -127,7 +125,7 @@ func (f *fetcher) inBlocks() (Stored, error) {
 			}
 		case f.r.mayHold(&h):
 			data, err := block(f.tx, h)
-			return Stored{First: h.first, Last: h.last, Data: append([]byte(nil), data...)}, err
+			return Stored{First: h.first, Last: h.last, Data: f.tx.own(data)}, err
 		}
 		f.next = h.last + 1
 		if f.budget--; f.budget == 0 {
@@ -150,10 +148,13 @@ func (f *fetcher) inTail() (st Stored, err error) {
 	if err != nil {
 		return st, err
 	}
-	c := tail.Cursor()
-	for k, v := seekHolder(c, f.next); k != nil; k, v = c.Next() {
-		data := value(tail, k, v)
-		h, err := headerAt("tail", k, data)
+	c := tail.cursor()
+	for k, v := seekHolder(c, f.next); k != nil; k, v = c.next() {
+		data, err := v.plain()
+		var h header
+		if err == nil {
+			h, err = headerAt("tail", k, data)
+		}
 		if err == nil && h.last >= f.next {
 			err = f.check("tail", h)
 		}
@@ -193,19 +194,19 @@ func eofIfEmpty(st Stored) error {
 
 // seekHolder moves c to the last key that is at most seq, which may hold it,
 // or to the first key if there is none.
-func seekHolder(c *bolt.Cursor, seq uint64) (k, v []byte) {
+func seekHolder(c *cursor, seq uint64) (k []byte, v held) {
 	want := key(seq)
-	k, v = c.Seek(want)
+	k, v = c.seek(want)
 	if k != nil && string(k) == string(want) {
 		return k, v
 	}
 	if k == nil {
-		return c.Last()
+		return c.last()
 	}
-	if pk, pv := c.Prev(); pk != nil {
+	if pk, pv := c.prev(); pk != nil {
 		return pk, pv
 	}
-	return c.First()
+	return c.first()
 }
 
 // seekTime returns the first number of the first batch up to limit that may
@@ -231,7 +232,7 @@ func (s *store) bounds(ctx context.Context, limit uint64) (b Bounds, err error) 
 		return b, err
 	}
 	var data []byte
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.view(func(tx *txn) error {
 		last, err := newestHeld(tx)
 		if err != nil || last == 0 {
 			return err
@@ -252,7 +253,7 @@ func (s *store) bounds(ctx context.Context, limit uint64) (b Bounds, err error) 
 }
 
 // newestHeld returns the newest number whose record is there, 0 if none is.
-func newestHeld(tx *bolt.Tx) (uint64, error) {
+func newestHeld(tx *txn) (uint64, error) {
 	last, h, err := newest(tx)
 	if err != nil || h == nil || !h.lost() {
 		return last, err
@@ -261,9 +262,9 @@ func newestHeld(tx *bolt.Tx) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	c := index.Cursor()
-	for k, v := c.Last(); k != nil; k, v = c.Prev() {
-		if h, err := entryAt(k, v); err != nil || !h.lost() {
+	c := index.cursor()
+	for k, v := c.last(); k != nil; k, v = c.prev() {
+		if h, err := v.entry(); err != nil || !h.lost() {
 			return h.last, err
 		}
 	}
@@ -294,7 +295,7 @@ func timeOf(data []byte, seq uint64) (time.Time, error) {
 
 // firstNumber returns the first number that the ring has not given up.
 func (s *store) firstNumber() (n uint64, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.view(func(tx *txn) error {
 		n, err = evicted(tx)
 		return err
 	})

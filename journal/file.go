@@ -38,10 +38,11 @@ type File struct {
 	rng    Range    // …and this range
 }
 
-// OpenFile returns a Reader of the journal file at path. It looks at the file
-// at once, so that its error says what is wrong with it.
-func OpenFile(path string) (*File, error) {
-	opt, err := Options{lockTimeout: readLockTimeout}.withDefaults()
+// OpenFile returns a Reader of the journal file at path; key is nil if it is
+// not encrypted. It looks at the file at once, so that its error says what is
+// wrong with it.
+func OpenFile(path string, key *Key) (*File, error) {
+	opt, err := Options{Key: key, lockTimeout: readLockTimeout}.withDefaults()
 	if err != nil {
 		return nil, err
 	}

@@ -26,12 +26,16 @@ func TestFailedCalls(t *testing.T) {
 		{"pwrite64", "ENOSPC", "no space left on device"},
 		{"ftruncate", "ENOSPC", "no space left on device"},
 	} {
-		for _, new := range []bool{true, false} {
-			t.Run(fmt.Sprintf("%s/new=%v", tc.call, new), func(t *testing.T) {
+		for _, how := range []struct {
+			name string
+			new  bool
+			key  *Key
+		}{{"new", true, nil}, {"there", false, nil}, {"new, encrypted", true, testKey(t)}} {
+			t.Run(tc.call+"/"+how.name, func(t *testing.T) {
 				t.Parallel()
 				n := 1
 				for ; ; n++ {
-					r := injected(t, tc.call, tc.errno, fmt.Sprint(n), new)
+					r := injected(t, tc.call, tc.errno, fmt.Sprint(n), how.new, how.key)
 					if !r.fired {
 						break
 					}
@@ -49,8 +53,9 @@ func TestFailedCalls(t *testing.T) {
 		}
 		t.Run(tc.call+"/from then on", func(t *testing.T) {
 			t.Parallel()
+			keys := [2]*Key{nil, testKey(t)}
 			for n := 1; ; n += 3 {
-				r := injected(t, tc.call, tc.errno, fmt.Sprintf("%d+", n), false)
+				r := injected(t, tc.call, tc.errno, fmt.Sprintf("%d+", n), false, keys[n%2])
 				if !r.fired {
 					break
 				}
@@ -67,22 +72,25 @@ func TestFailedCalls(t *testing.T) {
 // ran is what became of a process whose calls failed.
 type ran struct {
 	path   string
+	key    *Key
 	fired  bool
 	trace  []byte
 	stdout []byte
 }
 
 // injected runs childRecord while strace lets a call fail.
-func injected(t *testing.T, call, errno, when string, new bool) ran {
+func injected(t *testing.T, call, errno, when string, new bool, key *Key) ran {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "journal-inject-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	r := ran{path: filepath.Join(dir, "journal.db")}
+	r := ran{path: filepath.Join(dir, "journal.db"), key: key}
 	if !new {
-		j, err := Open(r.path, childOptions)
+		opt := childOptions
+		opt.Key = key
+		j, err := Open(r.path, opt)
 		if err == nil {
 			err = j.Close()
 		}
@@ -94,7 +102,7 @@ func injected(t *testing.T, call, errno, when string, new bool) ran {
 	cmd := exec.Command("strace", "-f", "--seccomp-bpf", "-qq", "-o", trace,
 		"-e", "trace=fdatasync,fsync,pwrite64,ftruncate", "-e", "signal=none", "-s", "0",
 		"-e", fmt.Sprintf("inject=%s:error=%s:when=%s", call, errno, when), os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"=record", childJournal+"="+r.path,
+	cmd.Env = append(childEnviron("record", r.path, key),
 		"GORACE=atexit_sleep_ms=0") // the race detector would wait a second at each exit
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -154,11 +162,11 @@ func (r ran) check(t *testing.T, what, says string, forGood bool) {
 	} else if closed != "" || appended < 0 {
 		t.Errorf("%s: after one failure %d events were appended, Close: %q", what, appended, closed)
 	}
-	if _, err := Verify(r.path); err != nil {
+	if _, err := Verify(r.path, r.key); err != nil {
 		t.Errorf("%s: %v", what, err)
 		return
 	}
-	f, err := OpenFile(r.path)
+	f, err := OpenFile(r.path, r.key)
 	if err != nil {
 		t.Errorf("%s: %v", what, err)
 		return
@@ -209,7 +217,7 @@ func TestMetaPageIsWrittenAgainAfterFailedSync(t *testing.T) {
 	}
 	seen := 0
 	for n := 1; n < 40; n++ {
-		r := injected(t, "fdatasync", "EIO", fmt.Sprint(n), false)
+		r := injected(t, "fdatasync", "EIO", fmt.Sprint(n), false, nil)
 		if !r.fired {
 			break
 		}

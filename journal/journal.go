@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
-	bolt "go.etcd.io/bbolt"
 
 	"torjournal/tor/event"
 )
@@ -130,7 +129,7 @@ type state struct {
 }
 
 func readState(s *store) (st state, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.view(func(tx *txn) error {
 		last, _, err := newest(tx)
 		if err != nil {
 			return err
@@ -147,8 +146,8 @@ func readState(s *store) (st state, err error) {
 		if err != nil {
 			return err
 		}
-		return tail.ForEach(func(k, v []byte) error {
-			h, err := headerAt("tail", k, value(tail, k, v))
+		return tail.each(func(_ []byte, v held) error {
+			h, err := v.header()
 			st.tail = append(st.tail, h)
 			return err
 		})
@@ -159,7 +158,7 @@ func readState(s *store) (st state, err error) {
 // reread returns the last record that the file holds, whatever the writer
 // believes.
 func (s *store) reread() (last uint64, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.view(func(tx *txn) error {
 		last, _, err = newest(tx)
 		return err
 	})

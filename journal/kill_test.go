@@ -20,8 +20,15 @@ import (
 // and nothing is there twice or in another order.
 func TestKill(t *testing.T) {
 	t.Parallel()
+	plainAndEncrypted(t, testKill)
+}
+
+func testKill(t *testing.T, key *Key) {
 	r := seeded(t)
 	rounds := 20
+	if key != nil {
+		rounds = 5
+	}
 	if testing.Short() {
 		rounds = 3
 	}
@@ -32,11 +39,11 @@ func TestKill(t *testing.T) {
 	received, evicted := 0, false
 	var last uint64
 	for round := range rounds {
-		lines := killed(t, path, 300+r.IntN(1200), time.Duration(r.IntN(3000))*time.Microsecond)
-		if _, err := Verify(path); err != nil {
+		lines := killed(t, path, key, 300+r.IntN(1200), time.Duration(r.IntN(3000))*time.Microsecond)
+		if _, err := Verify(path, key); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
-		f, err := OpenFile(path)
+		f, err := OpenFile(path, key)
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
@@ -97,10 +104,10 @@ func checkOnce(t *testing.T, recs []Record) {
 
 // killed runs childLoad, kills it some time after it has printed n lines, and
 // returns all whole lines that it printed.
-func killed(t *testing.T, path string, n int, after time.Duration) (lines []string) {
+func killed(t *testing.T, path string, key *Key, n int, after time.Duration) (lines []string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"=load", childJournal+"="+path)
+	cmd.Env = childEnviron("load", path, key)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err == nil {

@@ -16,6 +16,7 @@ var (
 	bucketRollups  = []byte("rollups") // not in schema 1
 
 	keyEvicted = []byte("evicted") // in meta: the last number that the ring gave up
+	keyCipher  = []byte("cipher")  // in meta: that and how the file is encrypted; absent: it is not
 	keyValue   = []byte("v")       // the one key of a large value's own bucket
 )
 
@@ -34,17 +35,6 @@ func number(bucket string, k []byte) (uint64, error) {
 		return 0, damaged(bucket, 0, "a key has %d bytes, not 8", len(k))
 	}
 	return binary.BigEndian.Uint64(k), nil
-}
-
-// appendOnly returns the bucket with the fill that suits keys in order. It
-// must be asked anew in each transaction.
-func appendOnly(tx *bolt.Tx, name []byte) (*bolt.Bucket, error) {
-	b := tx.Bucket(name)
-	if b == nil {
-		return nil, damaged(string(name), 0, "the bucket is missing")
-	}
-	b.FillPercent = 1
-	return b, nil
 }
 
 // putValue stores data under k, whatever lay there. data must stay unchanged
@@ -125,13 +115,16 @@ func entryAt(k, data []byte) (header, error) {
 }
 
 // block returns the stored bytes of the block that the index entry h names.
-func block(tx *bolt.Tx, h header) ([]byte, error) {
+func block(tx *txn, h header) ([]byte, error) {
 	b, err := appendOnly(tx, bucketBlocks)
 	if err != nil {
 		return nil, err
 	}
 	k := key(h.first)
-	data := value(b, k, b.Get(k))
+	data, err := b.get(k)
+	if err != nil {
+		return nil, err
+	}
 	if data == nil {
 		return nil, damaged("blocks", h.first, "the index names a block that is not there")
 	}
@@ -145,14 +138,14 @@ func block(tx *bolt.Tx, h header) ([]byte, error) {
 	return data, nil
 }
 
-func evicted(tx *bolt.Tx) (uint64, error) {
+func evicted(tx *txn) (uint64, error) {
 	b, err := appendOnly(tx, bucketMeta)
 	if err != nil {
 		return 0, err
 	}
-	v := b.Get(keyEvicted)
-	if v == nil {
-		return 0, nil
+	v, err := b.get(keyEvicted)
+	if v == nil || err != nil {
+		return 0, err
 	}
 	if len(v) != 8 {
 		return 0, damaged("meta", 0, "evicted has %d bytes, not 8", len(v))
@@ -160,9 +153,17 @@ func evicted(tx *bolt.Tx) (uint64, error) {
 	return binary.BigEndian.Uint64(v), nil
 }
 
+func putEvicted(tx *txn, n uint64) error {
+	b, err := appendOnly(tx, bucketMeta)
+	if err != nil {
+		return err
+	}
+	return b.put(keyEvicted, key(n))
+}
+
 // newest returns the last sequence number the file holds or ever held, and
 // the header of the newest batch, nil if every record was evicted.
-func newest(tx *bolt.Tx) (uint64, *header, error) {
+func newest(tx *txn) (uint64, *header, error) {
 	last, h, err := newestThere(tx)
 	if err == nil {
 		err = checkEnd(tx, last)
@@ -173,12 +174,12 @@ func newest(tx *bolt.Tx) (uint64, *header, error) {
 // checkEnd finds out whether records behind last are missing: every append
 // notes its last number beside the tail's root, where it costs nothing. A page
 // that the disk did not write would otherwise end the journal early in silence.
-func checkEnd(tx *bolt.Tx, last uint64) error {
+func checkEnd(tx *txn, last uint64) error {
 	tail, err := appendOnly(tx, bucketTail)
 	if err != nil {
 		return err
 	}
-	if end := tail.Sequence(); end > last {
+	if end := tail.sequence(); end > last {
 		return missing("tail", last+1, end)
 	}
 	return nil
@@ -189,21 +190,21 @@ func missing(bucket string, first, last uint64) error {
 	return damaged(bucket, first, "records %d to %d are missing", first, last)
 }
 
-func newestThere(tx *bolt.Tx) (uint64, *header, error) {
+func newestThere(tx *txn) (uint64, *header, error) {
 	tail, err := appendOnly(tx, bucketTail)
 	if err != nil {
 		return 0, nil, err
 	}
-	if k, v := tail.Cursor().Last(); k != nil {
-		h, err := headerAt("tail", k, value(tail, k, v))
+	if k, v := tail.cursor().last(); k != nil {
+		h, err := v.header()
 		return h.last, &h, err
 	}
 	index, err := appendOnly(tx, bucketIndex)
 	if err != nil {
 		return 0, nil, err
 	}
-	if k, v := index.Cursor().Last(); k != nil {
-		h, err := entryAt(k, v)
+	if k, v := index.cursor().last(); k != nil {
+		h, err := v.entry()
 		return h.last, &h, err
 	}
 	n, err := evicted(tx)
@@ -212,21 +213,21 @@ func newestThere(tx *bolt.Tx) (uint64, *header, error) {
 
 // oldest returns the header of the oldest batch and the bucket it lies in;
 // ok is false in an empty journal.
-func oldest(tx *bolt.Tx) (h header, bucket []byte, ok bool, err error) {
+func oldest(tx *txn) (h header, bucket []byte, ok bool, err error) {
 	index, err := appendOnly(tx, bucketIndex)
 	if err != nil {
 		return h, nil, false, err
 	}
-	if k, v := index.Cursor().First(); k != nil {
-		h, err = entryAt(k, v)
+	if k, v := index.cursor().first(); k != nil {
+		h, err = v.entry()
 		return h, bucketBlocks, err == nil, err
 	}
 	tail, err := appendOnly(tx, bucketTail)
 	if err != nil {
 		return h, nil, false, err
 	}
-	if k, v := tail.Cursor().First(); k != nil {
-		h, err = headerAt("tail", k, value(tail, k, v))
+	if k, v := tail.cursor().first(); k != nil {
+		h, err = v.header()
 		return h, bucketTail, err == nil, err
 	}
 	return h, nil, false, nil

@@ -65,9 +65,10 @@ func (n *lossNote) after(last uint64) losses {
 	return all
 }
 
-// encode returns the note as it is stored. If it is too long, types are
+// encode returns the note as it is stored, its body encrypted if the file is.
+// If it is too long, types are
 // counted together: first those that no tor of today has, then all.
-func (n *lossNote) encode() ([]byte, error) {
+func (n *lossNote) encode(c *fileCipher) ([]byte, error) {
 	short := *n
 	short.Cause = n.Cause[:min(len(n.Cause), noteCause)]
 	for _, single := range []func(string) bool{
@@ -80,6 +81,7 @@ func (n *lossNote) encode() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		body = c.encrypt(kindNote, nil, body)
 		if size := noteHead + len(body) + 4; size <= noteBytes {
 			out := append(make([]byte, 0, size), noteMagic...)
 			out = binary.BigEndian.AppendUint32(append(out, noteVersion, 0, 0, 0), uint32(len(body)))
@@ -100,7 +102,7 @@ func noteAt(f io.ReaderAt) (off int64, err error) {
 }
 
 // readNote returns the note in a file; nil if there is none.
-func readNote(f io.ReaderAt) *lossNote {
+func readNote(f io.ReaderAt, c *fileCipher) *lossNote {
 	off, err := noteAt(f)
 	if err != nil {
 		return nil
@@ -113,8 +115,9 @@ func readNote(f io.ReaderAt) *lossNote {
 	if end > noteBytes-4 || binary.BigEndian.Uint32(page[end:]) != crc32.Checksum(page[:end], castagnoli) {
 		return nil
 	}
+	body, err := c.decrypt(nil, kindNote, nil, page[noteHead:end])
 	var n lossNote
-	if json.Unmarshal(page[noteHead:end], &n) != nil {
+	if err != nil || json.Unmarshal(body, &n) != nil {
 		return nil
 	}
 	return &n
@@ -126,7 +129,7 @@ func (s *store) writeNote(n *lossNote, durable bool) error {
 	if d := s.broken.Load(); d != nil {
 		return d
 	}
-	data, err := n.encode()
+	data, err := n.encode(s.cipher)
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func TestOutageOutlivesTheProcess(t *testing.T) {
 		last  uint64
 	}{failAbsent: {8, "BW,CIRC,NOTICE", 5}, failPresent: {5, "BW,CIRC,NOTICE", 8}} {
 		path := inOutage(t, kind)
-		if v, err := Verify(path); err != nil || v.Last != want.last {
+		if v, err := Verify(path, nil); err != nil || v.Last != want.last {
 			t.Fatalf("%+v, %v", v, err)
 		}
 		for round := range 3 {
@@ -111,24 +111,24 @@ func TestOutageOutlivesTwoProcesses(t *testing.T) {
 func TestNoteOutlivesUpkeep(t *testing.T) {
 	for name, do := range map[string]func(t *testing.T, path string) error{
 		"vacuum": func(t *testing.T, path string) error {
-			_, err := Vacuum(within(t), path, Limits{})
+			_, err := Vacuum(within(t), path, nil, Limits{})
 			return err
 		},
 		"vacuum by age": func(t *testing.T, path string) error {
-			_, err := Vacuum(within(t), path, Limits{MaxAge: time.Hour})
+			_, err := Vacuum(within(t), path, nil, Limits{MaxAge: time.Hour})
 			return err
 		},
 		"interrupted": func(t *testing.T, path string) error {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
-			if _, err := Vacuum(ctx, path, Limits{}); !errors.Is(err, context.Canceled) {
+			if _, err := Vacuum(ctx, path, nil, Limits{}); !errors.Is(err, context.Canceled) {
 				return fmt.Errorf("vacuum: %w", err)
 			}
 			return nil
 		},
 		"rewrite": func(t *testing.T, path string) error {
 			var passes [][]uint64
-			_, err := Rewrite(within(t), path, Limits{}, masking(&passes))
+			_, err := Rewrite(within(t), path, nil, Limits{}, masking(&passes))
 			return err
 		},
 		"migrate": func(_ *testing.T, path string) error {
@@ -164,6 +164,11 @@ func TestNoteOutlivesUpkeep(t *testing.T) {
 // A note of a long outage fits its place, whatever the names of its types are,
 // and what is no note is none.
 func TestNoteFits(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { testNoteFits(t, nil) })
+	t.Run("encrypted", func(t *testing.T) { testNoteFits(t, testKey(t)) })
+}
+
+func testNoteFits(t *testing.T, key *Key) {
 	n := &lossNote{Last: 7, Cause: strings.Repeat("no space ", 200)}
 	for i := range 3 * otherNames {
 		n.Rest.Missing.add(event.Type(fmt.Sprintf("FUTURE_%d_%s", i, strings.Repeat("X", 100))), 1)
@@ -172,13 +177,17 @@ func TestNoteFits(t *testing.T) {
 		n.Rest.Missing.add(typ, 1<<40)
 		n.Tried.Missing.add(typ, 1<<40)
 	}
-	data, err := n.encode()
+	file := make([]byte, 8<<10)
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j := openTest(t, path, Options{Key: key})
+	c := j.store.cipher
+	data, err := n.encode(c)
 	if err != nil || len(data) > noteBytes {
 		t.Fatalf("%d bytes, %v", len(data), err)
 	}
-	file := make([]byte, 8<<10)
-	path := filepath.Join(t.TempDir(), "journal.db")
-	j := openTest(t, path, Options{})
+	if bytes.Contains(data, []byte(`"Missing"`)) != (key == nil) {
+		t.Error("a note can be read without the key, or the test does not see it")
+	}
 	closeTest(t, j)
 	whole, err := os.ReadFile(path)
 	if err != nil {
@@ -189,17 +198,17 @@ func TestNoteFits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if readNote(bytes.NewReader(file)) != nil {
+	if readNote(bytes.NewReader(file), c) != nil {
 		t.Error("a journal that was closed well has a note")
 	}
 	copy(file[off:], data)
-	got := readNote(bytes.NewReader(file))
+	got := readNote(bytes.NewReader(file), c)
 	if got == nil || got.after(7).Missing.total() != n.Rest.Missing.total() || got.after(6).Missing.total() != n.Rest.Missing.total()+n.Tried.Missing.total() {
 		t.Errorf("it reads as %+v", got)
 	}
 	for i := range data {
 		file[off+int64(i)] ^= 0x20
-		if got := readNote(bytes.NewReader(file)); got != nil {
+		if got := readNote(bytes.NewReader(file), c); got != nil {
 			t.Fatalf("with byte %d wrong it reads as %+v", i, got)
 		}
 		file[off+int64(i)] ^= 0x20

@@ -19,7 +19,7 @@ import (
 func holed(t *testing.T) (path string, records []Record) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "journal.db")
-	r, err := newRebuild(path, 1<<20, 1)
+	r, err := newRebuild(path, nil, 1<<20, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,11 +78,11 @@ func lostHour(n int) time.Time { return time.Date(2026, 1, 1, n, 0, 0, 0, time.U
 // place, and to no other; what is only skipped is not called lost.
 func TestLostIsTold(t *testing.T) {
 	path, records := holed(t)
-	v, err := Verify(path)
+	v, err := Verify(path, nil)
 	if err != nil || v.Records != 30 || v.Lost != 35 || v.First != 1 || v.Last != 60 {
 		t.Errorf("Verify: %+v, %v", v, err)
 	}
-	f, err := OpenFile(path)
+	f, err := OpenFile(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestLostInARing(t *testing.T) {
 
 // Through a reader that a daemon stands behind a damaged block is named too.
 func TestVerifyReaderNamesBlocks(t *testing.T) {
-	path, _ := sample(t)
+	path, _ := sample(t, nil)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

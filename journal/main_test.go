@@ -41,7 +41,7 @@ func closeTest(t testing.TB, j *Journal) Verified {
 	if err := j.Close(); err != nil {
 		t.Error(err)
 	}
-	v, err := Verify(j.store.path)
+	v, err := Verify(j.store.path, j.opt.Key)
 	if err != nil {
 		t.Errorf("the journal is not intact: %v", err)
 	}

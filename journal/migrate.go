@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"torjournal/migrations"
 )
 
@@ -37,9 +35,10 @@ type Migration struct {
 }
 
 // PlanMigration says what Migrate would do to the journal at path, which no
-// daemon may have open. It changes nothing.
+// daemon may have open. It changes nothing. It needs no key, as Migrate does:
+// no value is looked at.
 func PlanMigration(path string) (m Migration, err error) {
-	opt, err := Options{lockTimeout: readLockTimeout}.withDefaults()
+	opt, err := Options{lockTimeout: readLockTimeout, keyless: true}.withDefaults()
 	if err != nil {
 		return m, err
 	}
@@ -63,7 +62,7 @@ func Migrate(path string) (Migration, error) {
 	if err != nil {
 		return m, fmt.Errorf("journal: migrate: %w", err)
 	}
-	opt, err := Options{MaxSize: min(max(DefaultMaxSize, 2*info.Size()), maxSizeLimit)}.withDefaults()
+	opt, err := Options{MaxSize: min(max(DefaultMaxSize, 2*info.Size()), maxSizeLimit), keyless: true}.withDefaults()
 	if err != nil {
 		return m, err
 	}
@@ -76,7 +75,7 @@ func Migrate(path string) (Migration, error) {
 
 func (s *store) planMigration(opt Options) (m Migration, err error) {
 	m.To = migrations.Latest()
-	if err := s.view(func(tx *bolt.Tx) (err error) { m.From, err = migrations.Version(tx); return err }); err != nil {
+	if err := s.view(func(tx *txn) (err error) { m.From, err = migrations.Version(tx.bolt); return err }); err != nil {
 		return m, err
 	}
 	m.Steps = migrations.After(m.From)
@@ -97,7 +96,10 @@ func (s *store) upgrade(opt Options) error {
 		return err
 	}
 	if m.From == 0 { // bbolt's own file, and nothing in it
-		return s.write(func() error { _, _, err := migrations.Apply(s.db); return err })
+		if err := s.write(func() error { return makeJournal(s.db, opt.Key) }); err != nil {
+			return err
+		}
+		return s.useKey(opt.Key)
 	}
 	g := &migration{Migration: m, old: s, opt: opt}
 	defer g.discard()
@@ -141,7 +143,7 @@ func (g *migration) copy() (err error) {
 	if err := copyFile(g.old.path, g.draft); err != nil {
 		return err
 	}
-	g.new = &store{path: g.draft}
+	g.new = &store{path: g.draft, cipher: g.old.cipher} // its values stay as they are
 	return g.new.open(g.opt, false)
 }
 

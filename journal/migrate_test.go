@@ -92,7 +92,7 @@ func checkOld(t *testing.T, rd Reader, more int) {
 // An old file is read as it is, and nothing changes it.
 func TestOldSchemaIsReadAsItIs(t *testing.T) {
 	path, data := oldFile(t)
-	f, err := OpenFile(path)
+	f, err := OpenFile(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestOldSchemaIsReadAsItIs(t *testing.T) {
 	if r := readRollups(t, f, time.Time{}, time.Time{}); r.Last != 0 || len(r.Minutes) != 0 {
 		t.Errorf("rollups %+v", r)
 	}
-	if v, err := Verify(path); err != nil || v.Records != oldLast-oldFirst+1 {
+	if v, err := Verify(path, nil); err != nil || v.Records != oldLast-oldFirst+1 {
 		t.Errorf("Verify: %+v, %v", v, err)
 	}
 	m, err := PlanMigration(path)
@@ -339,7 +339,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	if _, err := Open(path, Options{}); !errors.Is(err, ErrNewerSchema) {
 		t.Errorf("Open: %v", err)
 	}
-	if _, err := OpenFile(path); !errors.Is(err, ErrNewerSchema) {
+	if _, err := OpenFile(path, nil); !errors.Is(err, ErrNewerSchema) {
 		t.Errorf("OpenFile: %v", err)
 	}
 	if _, err := Migrate(path); !errors.Is(err, ErrNewerSchema) {

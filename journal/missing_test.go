@@ -55,7 +55,7 @@ func TestGapEntries(t *testing.T) {
 // Records that are lost at the end arrived between the last that is there and
 // the last write: who asks for that time is told of the gap.
 func TestSalvageTellsTrueSpans(t *testing.T) {
-	p := newPatient(t)
+	p := newPatient(t, nil)
 	batch := p.batches[len(p.batches)-1]
 	content := p.inPage(t, p.intact[batch.off:batch.off+int64(batch.size())], headerSize+3)(bytes.Clone(p.intact))
 	dir := t.TempDir()
@@ -75,7 +75,7 @@ func TestSalvageTellsTrueSpans(t *testing.T) {
 	if len(s.Missing) != 1 || s.Missing[0] != (Missing{batch.first, batch.last, before, written}) {
 		t.Errorf("missing %+v, want records %d to %d from %v to %v", s.Missing, batch.first, batch.last, before, written)
 	}
-	f, err := OpenFile(saved)
+	f, err := OpenFile(saved, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestSalvageTellsTrueSpans(t *testing.T) {
 		}
 	}
 	var ends []*DamageError
-	if _, err := VerifyEach(old, func(d *DamageError) { ends = append(ends, d) }); err != nil || len(ends) == 0 {
+	if _, err := VerifyEach(old, nil, func(d *DamageError) { ends = append(ends, d) }); err != nil || len(ends) == 0 {
 		t.Errorf("Verify: %v, %v", ends, err)
 	}
 }

@@ -93,11 +93,11 @@ func (m *model) goOnWith(t *rapid.T, image []byte, acked uint64) {
 	if err := os.WriteFile(m.path, image, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	v, err := Verify(m.path)
+	v, err := Verify(m.path, m.opt.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := OpenFile(m.path)
+	f, err := OpenFile(m.path, m.opt.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func (m *model) goOnWith(t *rapid.T, image []byte, acked uint64) {
 // readFile reads the journal while it is closed.
 func (m *model) readFile(t *rapid.T) {
 	m.close(t)
-	f, err := OpenFile(m.path)
+	f, err := OpenFile(m.path, m.opt.Key)
 	if err != nil {
 		t.Fatal(err)
 	}

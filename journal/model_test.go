@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 
 	"torjournal/tor/event"
@@ -30,6 +29,7 @@ func TestModel(t *testing.T) {
 			MaxSize:     MinMaxSize,
 			sealBytes:   rapid.SampledFrom([]int{1 << 10, 8 << 10, 32 << 10}).Draw(t, "seal"),
 			windowBytes: rapid.SampledFrom([]int{1, 20 << 10, windowBytes}).Draw(t, "window"),
+			Key:         rapid.SampledFrom([]*Key{nil, modelKey}).Draw(t, "key"),
 			MaxAge:      rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "age"),
 		}}
 		m.opt.wrapCommit = m.faulty
@@ -84,6 +84,9 @@ type modelCursor struct {
 	types event.Set
 	next  uint64 // number that the cursor has to look at next
 }
+
+// modelKey is a constant: what a random test draws must not change.
+var modelKey = &Key{}
 
 var modelTypes = []event.Type{event.BW, event.CIRC, event.INFO, "UNHEARD_OF"}
 
@@ -169,7 +172,7 @@ func (m *model) vacuumTo(t *rapid.T, l Limits) {
 			continue
 		}
 		// Whole batches go: the first one that is left has something younger.
-		err := m.j.store.view(func(tx *bolt.Tx) error {
+		err := m.j.store.view(func(tx *txn) error {
 			h, _, ok, err := oldest(tx)
 			if ok && time.UnixMicro(h.maxTime).Before(m.clock.Now().Add(-age)) {
 				t.Fatalf("after a vacuum to %v records to %v are left at %v", age, time.UnixMicro(h.maxTime), m.clock.Now())
@@ -212,7 +215,7 @@ func (m *model) close(t *rapid.T) {
 		t.Fatal(err)
 	}
 	m.j = nil
-	v, err := Verify(m.path)
+	v, err := Verify(m.path, m.opt.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +228,7 @@ func (m *model) close(t *rapid.T) {
 // compareSums: every BW event that was ever recorded is in a sum or in the
 // tail, once.
 func (m *model) compareSums(t *rapid.T) {
-	f, err := OpenFile(m.path)
+	f, err := OpenFile(m.path, m.opt.Key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,10 +17,15 @@ type Options struct {
 	CommitDelay time.Duration // how long a commit waits for more events; 0: not at all
 	Logger      *slog.Logger  // default: discards
 
+	// Key encrypts every value of the file; nil: it is not encrypted. It must
+	// be the one that an existing file was made with.
+	Key *Key
+
 	// Now is the clock that stamps arrivals; default time.Now. A clock
 	// without a monotonic reading makes Settled depend on wall time.
 	Now func() time.Time
 
+	keyless     bool                 // no value of the file is going to be looked at: Key is not needed
 	lockTimeout time.Duration        // default lockTimeout
 	openFile    openFunc             // default os.OpenFile
 	sealBytes   int                  // default by MaxSize, see sealTarget

@@ -460,6 +460,7 @@ func TestOutageModel(t *testing.T) {
 		defer os.RemoveAll(dir)
 		m := &outageModel{}
 		m.j, err = Open(filepath.Join(dir, "journal.db"), Options{
+			Key:         rapid.SampledFrom([]*Key{nil, modelKey}).Draw(t, "key"),
 			sealBytes:   rapid.SampledFrom([]int{1 << 10, 16 << 10}).Draw(t, "seal"),
 			windowBytes: rapid.SampledFrom([]int{1, 4 << 10, windowBytes}).Draw(t, "window"),
 			outageRetry: time.Millisecond,
@@ -651,7 +652,7 @@ func (m *outageModel) account(t *rapid.T) {
 	if err := m.j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Verify(m.j.store.path); err != nil {
+	if _, err := Verify(m.j.store.path, m.j.opt.Key); err != nil {
 		t.Fatal(err)
 	}
 }

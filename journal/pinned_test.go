@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"torjournal/tor/event"
 )
 
@@ -43,7 +41,7 @@ func TestLongReaderDoesNotEmptyTheRing(t *testing.T) {
 	begun, end, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = j.store.view(func(*bolt.Tx) error { close(begun); <-end; return nil })
+		_ = j.store.view(func(*txn) error { close(begun); <-end; return nil })
 	}()
 	<-begun
 	added, stands := 0, false

@@ -12,8 +12,8 @@ import (
 
 // Reader is how everything outside the daemon reads records: from the file,
 // or from the daemon over its private socket. Both answer one kind of
-// question with the bytes as they are stored; decoding happens in the asker's
-// process.
+// question with the bytes as they are stored, decrypted; decoding happens in
+// the asker's process.
 type Reader interface {
 	// Fetch returns the stored batch that holds sequence number seq or the
 	// next one that may hold a record of r. It returns io.EOF if there is
@@ -33,7 +33,7 @@ type Reader interface {
 }
 
 // Stored is a block, or a run of batches of the tail that follow each other,
-// as they lie in the file, compressed.
+// as they lie in the file, compressed but decrypted.
 type Stored struct {
 	From        uint64 // sequence numbers from here to First-1 were skipped, not lost
 	First, Last uint64 // what Data holds; Last is First-1 if it holds nothing

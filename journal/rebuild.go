@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // rebuild makes a journal file anew from the batches of another one, which
@@ -42,9 +40,10 @@ type summed struct {
 const rebuildBytes = 8 << 20
 
 // newRebuild begins a journal beside path whose first record shall have number
-// first. size is how many bytes of batches may come.
-func newRebuild(path string, size int64, first uint64) (_ *rebuild, err error) {
-	opt, err := Options{MaxSize: min(max(2*size, DefaultMaxSize), maxSizeLimit)}.withDefaults()
+// first, encrypted if there is a key. size is how many bytes of batches may
+// come.
+func newRebuild(path string, key *Key, size int64, first uint64) (_ *rebuild, err error) {
+	opt, err := Options{Key: key, MaxSize: min(max(2*size, DefaultMaxSize), maxSizeLimit)}.withDefaults()
 	if err != nil {
 		return nil, err
 	}
@@ -59,16 +58,10 @@ func newRebuild(path string, size int64, first uint64) (_ *rebuild, err error) {
 	r := &rebuild{store: &store{path: draft}, enc: enc, sealAt: opt.sealBytes, next: first}
 	r.rollups = rollupLimits{bytes: rollupBudget(DefaultMaxSize), now: opt.Now}
 	if err = initialise(draft, opt); err == nil {
-		err = r.store.open(opt, false)
+		err = r.store.openDraft(opt)
 	}
 	if err == nil && first > 1 {
-		err = r.store.update(func(tx *bolt.Tx) error {
-			meta, err := appendOnly(tx, bucketMeta)
-			if err != nil {
-				return err
-			}
-			return meta.Put(keyEvicted, key(first-1))
-		})
+		err = r.store.update(func(tx *txn) error { return putEvicted(tx, first-1) })
 	}
 	if err != nil {
 		r.abandon()
@@ -141,13 +134,13 @@ func (r *rebuild) sum(h header, recs []Record) {
 // the first batch, and hold together: values and their state.
 func (r *rebuild) keepRollups(values [][2][]byte, st rollupState) error {
 	r.summed = st.last
-	return r.store.update(func(tx *bolt.Tx) error {
+	return r.store.update(func(tx *txn) error {
 		b, err := appendOnly(tx, bucketRollups)
 		if err != nil {
 			return err
 		}
 		for _, kv := range values {
-			if err := b.Put(kv[0], kv[1]); err != nil {
+			if err := b.put(kv[0], kv[1]); err != nil {
 				return err
 			}
 		}
@@ -189,7 +182,7 @@ func (r *rebuild) flush() error {
 	if len(r.waiting) == 0 {
 		return nil
 	}
-	err := r.store.update(func(tx *bolt.Tx) error {
+	err := r.store.update(func(tx *txn) error {
 		for _, b := range r.waiting {
 			if err := b.put(tx); err != nil {
 				return err
@@ -204,7 +197,7 @@ func (r *rebuild) flush() error {
 		if err != nil {
 			return err
 		}
-		return tail.SetSequence(r.waiting[len(r.waiting)-1].hdr.last)
+		return tail.setSequence(r.waiting[len(r.waiting)-1].hdr.last)
 	})
 	r.waiting, r.sums, r.stored = nil, nil, 0
 	return err
@@ -218,7 +211,7 @@ func (r *rebuild) finish(sessions []Session) error {
 	if err := r.flush(); err != nil {
 		return err
 	}
-	err := r.store.update(func(tx *bolt.Tx) error {
+	err := r.store.update(func(tx *txn) error {
 		for i := range sessions {
 			if err := putSession(tx, &sessions[i]); err != nil {
 				return err

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // repacker finds blocks that are not coded by columns yet: a sealer that could
@@ -27,7 +25,7 @@ func (r *repacker) look(first uint64) { r.next = min(r.next, first) }
 // span that the tail would be sealed to, nil if there is none.
 func (r *repacker) find(s *store, t *tail) (run []header, err error) {
 	for r.next != noRepack && len(run) == 0 {
-		if err = s.view(func(tx *bolt.Tx) error {
+		if err = s.view(func(tx *txn) error {
 			run, err = r.walk(tx, t)
 			return err
 		}); err != nil {
@@ -38,16 +36,16 @@ func (r *repacker) find(s *store, t *tail) (run []header, err error) {
 	return run, nil
 }
 
-func (r *repacker) walk(tx *bolt.Tx, t *tail) (run []header, err error) {
+func (r *repacker) walk(tx *txn, t *tail) (run []header, err error) {
 	index, err := appendOnly(tx, bucketIndex)
 	if err != nil {
 		return nil, err
 	}
 	size := 0
-	c := index.Cursor()
-	k, v := c.Seek(key(r.next))
-	for n := 0; k != nil; k, v = c.Next() {
-		h, err := entryAt(k, v)
+	c := index.cursor()
+	k, v := c.seek(key(r.next))
+	for n := 0; k != nil; k, v = c.next() {
+		h, err := v.entry()
 		if err != nil {
 			return nil, err
 		}
@@ -68,18 +66,18 @@ func (r *repacker) walk(tx *bolt.Tx, t *tail) (run []header, err error) {
 
 // applyRepack replaces blocks by the one that was made of them. It reports
 // false if the ring has taken the first of them.
-func applyRepack(tx *bolt.Tx, s *seal) (bool, error) {
+func applyRepack(tx *txn, s *seal) (bool, error) {
 	index, err := appendOnly(tx, bucketIndex)
 	if err != nil {
 		return false, err
 	}
 	for i, h := range s.replaces {
 		k := key(h.first)
-		v := index.Get(k)
-		if v == nil && i == 0 {
+		v := index.at(k)
+		if !v.there() && i == 0 {
 			return false, nil
 		}
-		got, err := entryAt(k, v)
+		got, err := v.entry()
 		switch {
 		case err != nil:
 			return false, err
@@ -94,10 +92,10 @@ func applyRepack(tx *bolt.Tx, s *seal) (bool, error) {
 		return false, err
 	}
 	for _, h := range s.replaces[1:] {
-		if err := deleteValue(blocks, key(h.first)); err != nil {
+		if err := blocks.delete(key(h.first)); err != nil {
 			return false, err
 		}
-		if err := index.Delete(key(h.first)); err != nil {
+		if err := index.delete(key(h.first)); err != nil {
 			return false, err
 		}
 	}

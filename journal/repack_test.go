@@ -7,17 +7,19 @@ import (
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"torjournal/tor/event"
 )
 
 // index returns the headers of all blocks.
 func indexOf(t testing.TB, s *store) (all []header) {
 	t.Helper()
-	err := s.view(func(tx *bolt.Tx) error {
-		return tx.Bucket(bucketIndex).ForEach(func(k, v []byte) error {
-			h, err := entryAt(k, v)
+	err := s.view(func(tx *txn) error {
+		index, err := appendOnly(tx, bucketIndex)
+		if err != nil {
+			return err
+		}
+		return index.each(func(_ []byte, v held) error {
+			h, err := v.entry()
 			all = append(all, h)
 			return err
 		})
@@ -110,8 +112,8 @@ func TestRepackSumsNothing(t *testing.T) {
 	j := openTest(t, "", opt)
 	hold(t, j)
 	wires := lagging(t, j, 6000)
-	if err := j.store.update(func(tx *bolt.Tx) error {
-		b := tx.Bucket(bucketRollups)
+	if err := j.store.update(func(tx *txn) error {
+		b := tx.bolt.Bucket(bucketRollups)
 		return b.ForEach(func(k, _ []byte) error { return b.Delete(k) })
 	}); err != nil {
 		t.Fatal(err)
@@ -122,8 +124,8 @@ func TestRepackSumsNothing(t *testing.T) {
 	if err := j.Pack(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	if err := j.store.view(func(tx *bolt.Tx) error {
-		if k, _ := tx.Bucket(bucketRollups).Cursor().First(); k != nil {
+	if err := j.store.view(func(tx *txn) error {
+		if k, _ := tx.bolt.Bucket(bucketRollups).Cursor().First(); k != nil {
 			t.Errorf("packing summed: %q", k)
 		}
 		return nil
@@ -183,7 +185,7 @@ func TestRepackTwiceAndTooLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	apply := func() (applied bool) {
-		if err := j.store.update(func(tx *bolt.Tx) (err error) {
+		if err := j.store.update(func(tx *txn) (err error) {
 			applied, err = applySeal(tx, s)
 			return err
 		}); err != nil {
@@ -197,11 +199,11 @@ func TestRepackTwiceAndTooLate(t *testing.T) {
 		}
 		checkWires(t, j, wires)
 	}
-	if err := j.store.update(func(tx *bolt.Tx) error {
+	if err := j.store.update(func(tx *txn) error {
 		if err := remove(tx, bucketBlocks, s.block); err != nil {
 			return err
 		}
-		return tx.Bucket(bucketMeta).Put(keyEvicted, key(s.block.last))
+		return putEvicted(tx, s.block.last)
 	}); err != nil {
 		t.Fatal(err)
 	}

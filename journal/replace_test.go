@@ -80,7 +80,7 @@ func TestLockFollowsTheName(t *testing.T) {
 	if err := <-got; err != nil {
 		t.Fatal(err)
 	}
-	if v, err := Verify(path); err != nil || v.Records != 1 {
+	if v, err := Verify(path, nil); err != nil || v.Records != 1 {
 		t.Errorf("the file that has the name: %+v, %v; want the one record", v, err)
 	}
 }
@@ -142,7 +142,7 @@ func TestCreateTogether(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if v, err := Verify(path); err != nil || v.Records != n {
+	if v, err := Verify(path, nil); err != nil || v.Records != n {
 		t.Errorf("%+v, %v", v, err)
 	}
 }

@@ -9,8 +9,6 @@ import (
 	"math"
 	"os"
 
-	bolt "go.etcd.io/bbolt"
-
 	"torjournal/tor/event"
 )
 
@@ -36,8 +34,8 @@ type Rewriting struct {
 
 // Rewrite is Vacuum of a journal whose records get other lines. After an
 // error, and after a crash at any point, the journal is as it was, or all of
-// it is rewritten.
-func Rewrite(ctx context.Context, path string, l Limits, r Rewriting) (Vacuumed, error) {
+// it is rewritten; key is nil if it is not encrypted.
+func Rewrite(ctx context.Context, path string, key *Key, l Limits, r Rewriting) (Vacuumed, error) {
 	opt, err := vacuumOptions(path, l)
 	if err != nil {
 		return Vacuumed{}, err
@@ -46,7 +44,8 @@ func Rewrite(ctx context.Context, path string, l Limits, r Rewriting) (Vacuumed,
 	if info, err := os.Stat(path); err == nil {
 		opt.MaxSize = min(max(opt.MaxSize, 8*info.Size()), maxSizeLimit)
 	}
-	v, err := rewriteFile(ctx, path, opt, l, &r)
+	opt.Key = key
+	v, err := rewriteFile(ctx, path, opt, key, l, &r)
 	if err != nil {
 		return v, err
 	}
@@ -164,7 +163,7 @@ func (w *rewriter) blocks(all []storedBlock) (err error) {
 }
 
 // describe puts the new descriptions in the place of the sessions' own.
-func (w *rewriter) describe(tx *bolt.Tx) error {
+func (w *rewriter) describe(tx *txn) error {
 	if w == nil {
 		return nil
 	}

@@ -61,9 +61,9 @@ func toRewrite(t *testing.T) (path string, clock *stepClock) {
 // blocks; not a byte of the old ones is left; the sums stay.
 func TestRewrite(t *testing.T) {
 	path, _ := toRewrite(t)
-	was, sums := contents(t, path), storedSums(t, path)
+	was, sums := contents(t, path, nil), storedSums(t, path)
 	var passes [][]uint64
-	v, err := Rewrite(within(t), path, Limits{}, masking(&passes))
+	v, err := Rewrite(within(t), path, nil, Limits{}, masking(&passes))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestRewrite(t *testing.T) {
 	if v.Rewritten != uint64(changed) || v.First != 1 || v.Last != last || v.Evicted != 0 {
 		t.Errorf("%+v, want %d rewritten of %d", v, changed, last)
 	}
-	if !sameRecords(contents(t, path), want) {
+	if !sameRecords(contents(t, path, nil), want) {
 		t.Error("the records are not those that were, with other lines")
 	}
 	for i, seen := range passes {
@@ -90,7 +90,7 @@ func TestRewrite(t *testing.T) {
 		t.Errorf("%d passes, want 2", len(passes))
 	}
 	noTrace(t, path)
-	if _, err := Verify(path); err != nil {
+	if _, err := Verify(path, nil); err != nil {
 		t.Error(err)
 	}
 	if got := storedSums(t, path); !bytes.Equal(got.Data, sums.Data) {
@@ -114,12 +114,12 @@ func TestRewrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := Rewrite(within(t), path, Limits{}, masking(&passes))
+	again, err := Rewrite(within(t), path, nil, Limits{}, masking(&passes))
 	if err != nil || again.Rewritten != 0 {
 		t.Errorf("again: %+v, %v", again, err)
 	}
 	second, err := os.ReadFile(path)
-	if err != nil || len(second) != len(file) || !sameRecords(contents(t, path), want) {
+	if err != nil || len(second) != len(file) || !sameRecords(contents(t, path, nil), want) {
 		t.Errorf("again: %d bytes, then %d, %v", len(file), len(second), err)
 	}
 	j := openTest(t, path, Options{})
@@ -166,7 +166,7 @@ func noTrace(t *testing.T, path string) {
 
 func storedSums(t *testing.T, path string) StoredRollups {
 	t.Helper()
-	f, err := OpenFile(path)
+	f, err := OpenFile(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func storedSums(t *testing.T, path string) StoredRollups {
 
 func sessionsOf(t *testing.T, path string) []Session {
 	t.Helper()
-	f, err := OpenFile(path)
+	f, err := OpenFile(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,14 +196,14 @@ func sessionsOf(t *testing.T, path string) []Session {
 func TestRewriteWithLimits(t *testing.T) {
 	for name, l := range map[string]Limits{"size": {MaxSize: MinMaxSize}, "age": {MaxAge: 25 * time.Hour}} {
 		path, _ := toRewrite(t)
-		last := uint64(len(contents(t, path)))
+		last := uint64(len(contents(t, path, nil)))
 		var passes [][]uint64
-		v, err := Rewrite(within(t), path, l, masking(&passes))
+		v, err := Rewrite(within(t), path, nil, l, masking(&passes))
 		if err != nil || v.First < last/4 || v.Last != last || v.Rewritten == 0 {
 			t.Errorf("%s: %+v of %d, %v", name, v, last, err)
 			continue
 		}
-		if !slices.Equal(numbers(contents(t, path)), span(v.First, last)) {
+		if !slices.Equal(numbers(contents(t, path, nil)), span(v.First, last)) {
 			t.Errorf("%s: other records are left than %d to %d", name, v.First, last)
 		}
 		if seen := passes[len(passes)-1]; len(seen) == 0 || seen[0] < v.First && name == "age" || seen[len(seen)-1] != last {
@@ -217,7 +217,7 @@ func TestRewriteWithLimits(t *testing.T) {
 // begins again, and so does the pass.
 func TestRewriteBeginsAgain(t *testing.T) {
 	path, _ := toRewrite(t)
-	last := uint64(len(contents(t, path)))
+	last := uint64(len(contents(t, path, nil)))
 	var passes [][]uint64
 	with := masking(&passes)
 	pass := with.Pass
@@ -230,11 +230,11 @@ func TestRewriteBeginsAgain(t *testing.T) {
 			return fmt.Appendf(nil, "650 FUTURE %s\r\n", noise(int(r.Seq), 160<<10))
 		}
 	}
-	v, err := Rewrite(within(t), path, Limits{MaxSize: 2 << 20}, with)
+	v, err := Rewrite(within(t), path, nil, Limits{MaxSize: 2 << 20}, with)
 	if err != nil || v.Last != last || v.After > 2<<20 {
 		t.Fatalf("%+v of %d, %v", v, last, err)
 	}
-	if !slices.Equal(numbers(contents(t, path)), span(v.First, last)) {
+	if !slices.Equal(numbers(contents(t, path, nil)), span(v.First, last)) {
 		t.Errorf("other records are left than %d to %d", v.First, last)
 	}
 	if n := len(passes); n < 3 || passes[n-1][0] > v.First {
@@ -246,7 +246,7 @@ func TestRewriteBeginsAgain(t *testing.T) {
 // finds the journal as it was, or all of it rewritten.
 func TestRewriteKilledAtAnyStep(t *testing.T) {
 	path, _ := toRewrite(t)
-	was := contents(t, path)
+	was := contents(t, path, nil)
 	opt, err := vacuumOptions(path, Limits{})
 	if err != nil {
 		t.Fatal(err)
@@ -259,7 +259,7 @@ func TestRewriteKilledAtAnyStep(t *testing.T) {
 			t.Fatal(err)
 		}
 		file := filepath.Join(image, "journal.db")
-		if same := sameRecords(contents(t, file), was); same != (step == "rename") {
+		if same := sameRecords(contents(t, file, nil), was); same != (step == "rename") {
 			t.Errorf("%s: the journal is as it was: %v", step, same)
 		}
 		closeTest(t, openTest(t, file, Options{MaxSize: 8 << 20}))
@@ -269,7 +269,7 @@ func TestRewriteKilledAtAnyStep(t *testing.T) {
 	}
 	var passes [][]uint64
 	with := masking(&passes)
-	if _, err := rewriteFile(within(t), path, opt, Limits{}, &with); err != nil {
+	if _, err := rewriteFile(within(t), path, opt, nil, Limits{}, &with); err != nil {
 		t.Fatal(err)
 	}
 	if steps != 2 {
@@ -285,11 +285,11 @@ func TestRewriteRefuses(t *testing.T) {
 	with := masking(&passes)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Rewrite(ended, path, Limits{}, with); !errors.Is(err, context.Canceled) {
+	if _, err := Rewrite(ended, path, nil, Limits{}, with); !errors.Is(err, context.Canceled) {
 		t.Errorf("context ended: %v", err)
 	}
 	j := openTest(t, path, Options{MaxSize: 8 << 20})
-	if _, err := rewriteFile(within(t), path, shortLock(t, path), Limits{}, &with); !errors.Is(err, ErrLocked) {
+	if _, err := rewriteFile(within(t), path, shortLock(t, path), nil, Limits{}, &with); !errors.Is(err, ErrLocked) {
 		t.Errorf("open: %v, want ErrLocked", err)
 	}
 	closeTest(t, j)
@@ -307,7 +307,7 @@ func TestRewriteRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	var d *DamageError
-	if _, err := Rewrite(within(t), path, Limits{}, with); !errors.As(err, &d) || d.Path != path || !strings.Contains(err.Error(), "torjournal salvage") {
+	if _, err := Rewrite(within(t), path, nil, Limits{}, with); !errors.As(err, &d) || d.Path != path || !strings.Contains(err.Error(), "torjournal salvage") {
 		t.Errorf("damaged: %v", err)
 	}
 	if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, whole) {

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"torjournal/tor/event"
 )
 
@@ -68,18 +66,22 @@ func TestRingStaysBelowLimit(t *testing.T) {
 				if recs[0].Seq < b.First || !slices.Equal(numbers(recs), span(recs[0].Seq, b.Last)) {
 					t.Errorf("%d records from %d, want %d to %d", len(recs), recs[0].Seq, b.First, b.Last)
 				}
-				held := 0
+				wireBytes := 0
 				for _, rec := range recs {
-					held += len(rec.Wire)
+					wireBytes += len(rec.Wire)
 				}
 				st := j.store.db.Stats()
 				stored := 0
-				_ = j.store.view(func(tx *bolt.Tx) error {
-					return tx.Bucket(bucketIndex).ForEach(func(k, v []byte) error { h, err := entryAt(k, v); stored += h.size(); return err })
+				_ = j.store.view(func(tx *txn) error {
+					index, err := appendOnly(tx, bucketIndex)
+					if err != nil {
+						return err
+					}
+					return index.each(func(_ []byte, v held) error { h, err := v.entry(); stored += h.size(); return err })
 				})
-				t.Logf("%d records of %d in the ring, %d KiB of wire, %d KiB stored in %d KiB; %d free pages %d pending", len(recs), total, held>>10, stored>>10, limit>>10, st.FreePageN, st.PendingPageN)
-				if int64(held) < limit/2 { // hexadecimal noise packs to a half
-					t.Errorf("the ring of %d bytes holds only %d bytes of records", limit, held)
+				t.Logf("%d records of %d in the ring, %d KiB of wire, %d KiB stored in %d KiB; %d free pages %d pending", len(recs), total, wireBytes>>10, stored>>10, limit>>10, st.FreePageN, st.PendingPageN)
+				if int64(wireBytes) < limit/2 { // hexadecimal noise packs to a half
+					t.Errorf("the ring of %d bytes holds only %d bytes of records", limit, wireBytes)
 				}
 				closeTest(t, j)
 			}
@@ -97,7 +99,7 @@ func TestRingWithReaders(t *testing.T) {
 		for range readers {
 			wg.Go(func() {
 				for !isClosed(stop) {
-					_ = j.store.view(func(*bolt.Tx) error { time.Sleep(2 * time.Millisecond); return nil })
+					_ = j.store.view(func(*txn) error { time.Sleep(2 * time.Millisecond); return nil })
 				}
 			})
 		}
@@ -390,7 +392,7 @@ func TestWait(t *testing.T) {
 		t.Error(err)
 	}
 	closeTest(t, j)
-	f, err := OpenFile(path)
+	f, err := OpenFile(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // A sum that is damaged must not stop the recorder: records are what a journal
@@ -55,9 +53,9 @@ func (v *rollupValue) readAside(body []byte) error {
 }
 
 // setAside keeps the bytes of a damaged value of which times it was.
-func (l *rollupLimits) setAside(b *bolt.Bucket, of byte, start int64, data []byte, why error) error {
+func (l *rollupLimits) setAside(b *bucket, of byte, start int64, data []byte, why error) error {
 	v := rollupValue{kind: kindAside, of: of, start: start, raw: bytes.Clone(data[:min(len(data), maxAside)])}
-	if err := b.Put(asideKey(of, start), v.append(nil)); err != nil {
+	if err := b.put(asideKey(of, start), v.append(nil)); err != nil {
 		return err
 	}
 	hole, _ := v.hole()
@@ -87,17 +85,16 @@ func reason(err error) error {
 }
 
 // restart sets the state aside and gives up what it says nothing of any more.
-func (l *rollupLimits) restart(b *bolt.Bucket, why error) error {
-	data := bytes.Clone(b.Get(stateKey))
+func (l *rollupLimits) restart(b *bucket, why error) error {
+	data, err := b.get(stateKey)
+	if err != nil {
+		data = nil // it cannot be decrypted, so nobody will ever read it
+	}
+	data = bytes.Clone(data)
 	for _, kind := range []byte{kindState, kindMinute, kindHour} {
-		for c := b.Cursor(); ; {
-			k, _ := c.Seek([]byte{kind})
-			if k == nil || k[0] != kind {
-				break
-			}
-			if err := b.Delete(k); err != nil {
-				return err
-			}
+		err := b.deleteIf(kind, func([]byte, held) bool { return true })
+		if err != nil {
+			return err
 		}
 	}
 	return l.setAside(b, kindState, max(0, l.now().Unix()), data, why)
@@ -105,7 +102,7 @@ func (l *rollupLimits) restart(b *bolt.Bucket, why error) error {
 
 // mend returns what takes the place of the damaged value v of a step, which
 // was of that start, and whether the sums that are being added are in it.
-func (l *rollupLimits) mend(b *bolt.Bucket, st *rollupState, step *rollupStep, start int64, data []byte, why error) (v rollupValue, whole bool, err error) {
+func (l *rollupLimits) mend(b *bucket, st *rollupState, step *rollupStep, start int64, data []byte, why error) (v rollupValue, whole bool, err error) {
 	v = rollupValue{kind: step.kind, start: start}
 	if step.kind == kindHour {
 		if v.sums, whole = minutesOfDay(b, st, step, start); whole {
@@ -117,20 +114,38 @@ func (l *rollupLimits) mend(b *bolt.Bucket, st *rollupState, step *rollupStep, s
 	return v, false, l.setAside(b, step.kind, start, data, why)
 }
 
+// errAside means that minutes of the day were set aside.
+var errAside = errors.New("journal: minutes of it were set aside")
+
 // minutesOfDay adds up the minutes that the value of hours from start is of,
 // if all that there were are there.
-func minutesOfDay(b *bolt.Bucket, st *rollupState, step *rollupStep, start int64) (sums []stepSum, whole bool) {
+func minutesOfDay(b *bucket, st *rollupState, step *rollupStep, start int64) (sums []stepSum, whole bool) {
 	end := start + step.span()
 	if st.from[0] > start {
 		return nil, false
 	}
-	c := b.Cursor()
-	from, to := asideKey(kindMinute, start), asideKey(kindMinute, end)
-	if k, _ := c.Seek(from); k != nil && bytes.Compare(k, to) < 0 {
+	err := b.eachOf(kindAside, func(k []byte, _ held) error {
+		if bytes.Compare(k, asideKey(kindMinute, start)) >= 0 && bytes.Compare(k, asideKey(kindMinute, end)) < 0 {
+			return errAside
+		}
+		return nil
+	})
+	if err != nil {
 		return nil, false
 	}
-	from, to = rollupKey(kindMinute, start), rollupKey(kindMinute, end)
-	for k, data := c.Seek(from); k != nil && bytes.Compare(k, to) < 0; k, data = c.Next() {
+	starts, err := b.starts(kindMinute)
+	if err != nil {
+		return nil, false
+	}
+	for _, at := range starts {
+		if at < start || at >= end {
+			continue
+		}
+		k := rollupKey(kindMinute, at)
+		data, err := b.get(k)
+		if err != nil {
+			return nil, false
+		}
 		v, err := rollupAt(k, data)
 		if err != nil {
 			return nil, false
@@ -141,35 +156,34 @@ func minutesOfDay(b *bolt.Bucket, st *rollupState, step *rollupStep, start int64
 }
 
 // pruneAside forgets holes in what was given up since.
-func pruneAside(b *bolt.Bucket, st *rollupState, now int64) error {
-	var old [][]byte
-	c := b.Cursor()
-	for k, data := c.Seek([]byte{kindAside}); k != nil && k[0] == kindAside; k, data = c.Next() {
-		v, err := rollupAt(k, data)
+func pruneAside(b *bucket, st *rollupState, now int64) error {
+	return b.deleteIf(kindAside, func(k []byte, at held) bool {
+		data, err := at.plain()
+		var v rollupValue
+		if err == nil {
+			v, err = rollupAt(k, data)
+		}
 		hole, _ := v.hole()
 		end := hole.To.Unix()
 		switch {
 		case err != nil: // damaged twice: of what, nobody can tell
 		case v.of == kindMinute && end > st.from[0], v.of == kindHour && end > st.from[1]:
-			continue
+			return false
 		case v.of == kindState && end > now-int64(rollupSteps[1].keep/time.Second):
-			continue
+			return false
 		}
-		old = append(old, bytes.Clone(k))
-	}
-	for _, k := range old {
-		if err := b.Delete(k); err != nil {
-			return err
-		}
-	}
-	return nil
+		return true
+	})
 }
 
 // appendHoles adds to what is read of the rollups what [since, until) touches
 // of what was set aside.
-func appendHoles(out *StoredRollups, b *bolt.Bucket, since, until time.Time) error {
-	c := b.Cursor()
-	for k, data := c.Seek([]byte{kindAside}); k != nil && k[0] == kindAside; k, data = c.Next() {
+func appendHoles(out *StoredRollups, b *bucket, since, until time.Time) error {
+	return b.eachOf(kindAside, func(k []byte, at held) error {
+		data, err := at.plain()
+		if err != nil {
+			return err
+		}
 		v, err := rollupAt(k, data)
 		if err != nil {
 			return err
@@ -177,6 +191,6 @@ func appendHoles(out *StoredRollups, b *bolt.Bucket, since, until time.Time) err
 		if h, _ := v.hole(); (until.IsZero() || h.From.Before(until)) && (since.IsZero() || h.To.After(since)) {
 			out.Data = append(out.Data, data...)
 		}
-	}
-	return nil
+		return nil
+	})
 }

@@ -8,28 +8,33 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // flip changes a bit in a stored sum: the newest of a kind, or the oldest.
 func flip(t *testing.T, j *Journal, kind byte, oldest bool) {
 	t.Helper()
 	err := j.inWriter(within(t), func(*writer) error {
-		return j.store.update(func(tx *bolt.Tx) error {
-			b := tx.Bucket(bucketRollups)
-			c := b.Cursor()
-			k, v := c.Seek([]byte{kind})
-			for !oldest {
-				next, data := c.Next()
-				if next == nil || next[0] != kind {
-					break
-				}
-				k, v = next, data
+		return j.store.update(func(tx *txn) error {
+			b, err := appendOnly(tx, bucketRollups)
+			if err != nil {
+				return err
 			}
-			v = bytes.Clone(v)
+			k := stateKey
+			if kind != kindState {
+				starts, err := b.starts(kind)
+				if err != nil {
+					return err
+				}
+				start := starts[len(starts)-1]
+				if oldest {
+					start = starts[0]
+				}
+				k = rollupKey(kind, start)
+			}
+			k = b.cipher.hide(k)
+			v := bytes.Clone(b.bolt.Get(k))
 			v[len(v)-5] ^= 1
-			return b.Put(bytes.Clone(k), v)
+			return b.bolt.Put(k, v)
 		})
 	})
 	if err != nil {
@@ -41,6 +46,11 @@ func flip(t *testing.T, j *Journal, kind byte, oldest bool) {
 // is logged, and told by verify and to who reads sums. What can be made again
 // is.
 func TestDamagedRollupsStopNothing(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { testDamagedRollups(t, nil) })
+	t.Run("encrypted", func(t *testing.T) { testDamagedRollups(t, testKey(t)) })
+}
+
+func testDamagedRollups(t *testing.T, key *Key) {
 	for name, c := range map[string]struct {
 		kind   byte
 		oldest bool
@@ -56,7 +66,7 @@ func TestDamagedRollupsStopNothing(t *testing.T) {
 			clock := &stepClock{now: noon}
 			var log lockedLog
 			path := filepath.Join(t.TempDir(), "journal.db")
-			opt := Options{sealBytes: 4 << 10, Now: clock.Now, monotonic: clock.since(noon), Logger: slog.New(slog.NewTextHandler(&log, nil))}
+			opt := Options{Key: key, sealBytes: 4 << 10, Now: clock.Now, monotonic: clock.since(noon), Logger: slog.New(slog.NewTextHandler(&log, nil))}
 			j := openTest(t, path, opt)
 			add := func() {
 				for i := range 60 {
@@ -104,8 +114,13 @@ func TestDamagedRollupsStopNothing(t *testing.T) {
 // Hours that are made again of the minutes are what they were, with what is
 // added; without all of the minutes they are not made again.
 func TestHoursAreMadeOfMinutes(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { testHoursAreMadeOfMinutes(t, nil) })
+	t.Run("encrypted", func(t *testing.T) { testHoursAreMadeOfMinutes(t, testKey(t)) })
+}
+
+func testHoursAreMadeOfMinutes(t *testing.T, key *Key) {
 	for _, whole := range []bool{true, false} {
-		j := rollupsOf(t, filepath.Join(t.TempDir(), "journal.db"))
+		j := rollupsOf(t, filepath.Join(t.TempDir(), "journal.db"), key)
 		l := &rollupLimits{bytes: maxRollups, now: func() time.Time { return noon }}
 		sums := func(minute int64) []stepSum { return []stepSum{{noon.Unix() + 60*minute, 1, 2, 3, 2, 3}} }
 		sumDirectly(t, j, l, 1, 10, sums(0))
@@ -131,7 +146,7 @@ func TestHoursAreMadeOfMinutes(t *testing.T) {
 // A damaged sum goes when its time is over, as any other, and so does what was
 // set aside.
 func TestDamagedRollupsGoInTheirTime(t *testing.T) {
-	j := rollupsOf(t, filepath.Join(t.TempDir(), "journal.db"))
+	j := rollupsOf(t, filepath.Join(t.TempDir(), "journal.db"), nil)
 	at := noon
 	l := &rollupLimits{bytes: maxRollups, now: func() time.Time { return at }}
 	n := uint64(1)
@@ -156,9 +171,13 @@ func TestDamagedRollupsGoInTheirTime(t *testing.T) {
 		at = noon.Add(time.Duration(c.days) * 24 * time.Hour)
 		add()
 		var holes []RollupHole
-		err := j.store.view(func(tx *bolt.Tx) error {
+		err := j.store.view(func(tx *txn) error {
 			var out StoredRollups
-			if err := appendHoles(&out, tx.Bucket(bucketRollups), time.Time{}, time.Time{}); err != nil {
+			b, err := appendOnly(tx, bucketRollups)
+			if err != nil {
+				return err
+			}
+			if err := appendHoles(&out, b, time.Time{}, time.Time{}); err != nil {
 				return err
 			}
 			r, err := out.Decode()

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"torjournal/tor/event"
 )
 
@@ -27,8 +25,14 @@ const (
 	// days by the hour of a busy tor take 1.6 MiB. A reader copies them whole.
 	maxRollups = 4 << 20
 
+	// rollupKeySize is the length of a key but for the state's: kind, begin.
+	rollupKeySize = 9
+
 	// rollupEntry is what a value takes beside itself: key and element.
-	rollupEntry = 9 + 16
+	rollupEntry = rollupKeySize + 16
+
+	// rollupCrypto is what it takes more where it is encrypted.
+	rollupCrypto = cryptoSize + nameSize - rollupKeySize
 )
 
 // rollupLimits says how much the rollups may take and how old they may get.
@@ -44,7 +48,7 @@ func rollupBudget(maxSize int64) uint64 { return uint64(min(maxSize/rollupShare,
 var stateKey = []byte{kindState}
 
 func rollupKey(kind byte, start int64) []byte {
-	return binary.BigEndian.AppendUint64(append(make([]byte, 0, 9), kind), uint64(start))
+	return binary.BigEndian.AppendUint64(append(make([]byte, 0, rollupKeySize), kind), uint64(start))
 }
 
 // rollupAt returns the value under k, which must be what k says.
@@ -67,10 +71,10 @@ func rollupAt(k, data []byte) (v rollupValue, err error) {
 }
 
 // readRollupState returns the state; ok is false while nothing was summed.
-func readRollupState(b *bolt.Bucket) (st rollupState, ok bool, err error) {
-	data := b.Get(stateKey)
-	if data == nil {
-		return st, false, nil
+func readRollupState(b *bucket) (st rollupState, ok bool, err error) {
+	data, err := b.get(stateKey)
+	if data == nil || err != nil {
+		return st, false, err
 	}
 	v, err := rollupAt(stateKey, data)
 	return v.state, err == nil, err
@@ -79,7 +83,7 @@ func readRollupState(b *bolt.Bucket) (st rollupState, ok bool, err error) {
 // rollUp sums what the change has made a block of. What is packed again was
 // summed before, or never: an older program's blocks are not begun with in the
 // middle.
-func (w *committer) rollUp(tx *bolt.Tx, c *change, sealed bool) error {
+func (w *committer) rollUp(tx *txn, c *change, sealed bool) error {
 	if c.seal != nil && sealed && !c.seal.repack {
 		if err := w.rollups.add(tx, c.seal.block, c.seal.sums); err != nil {
 			return err
@@ -103,7 +107,7 @@ func (w *committer) rollUp(tx *bolt.Tx, c *change, sealed bool) error {
 // addBlock sums a block that was a batch of the tail until now. It is decoded
 // in front of the commit, but only a batch that came in a burst behind smaller
 // ones takes this way, and only if it holds BW.
-func (l *rollupLimits) addBlock(tx *bolt.Tx, h header) error {
+func (l *rollupLimits) addBlock(tx *txn, h header) error {
 	if h.lost() {
 		return l.add(tx, h, nil)
 	}
@@ -111,7 +115,7 @@ func (l *rollupLimits) addBlock(tx *bolt.Tx, h header) error {
 	if err != nil {
 		return err
 	}
-	if index.Get(key(h.first)) == nil {
+	if !index.at(key(h.first)).there() {
 		return nil // the ring has taken it
 	}
 	data, err := block(tx, h)
@@ -127,29 +131,33 @@ func (l *rollupLimits) addBlock(tx *bolt.Tx, h header) error {
 
 // addEvicted sums a batch of the tail that the ring is about to take. One that
 // cannot be read is not summed: a damaged batch does not stop the ring.
-func (l *rollupLimits) addEvicted(tx *bolt.Tx, h header) error {
+func (l *rollupLimits) addEvicted(tx *txn, h header) error {
 	tail, err := appendOnly(tx, bucketTail)
 	if err != nil {
 		return err
 	}
-	k := key(h.first)
-	sums, err := batchSums("tail", value(tail, k, tail.Get(k)))
-	if err != nil {
-		sums = nil
+	var sums []stepSum
+	if data, err := tail.get(key(h.first)); err == nil {
+		if sums, err = batchSums("tail", data); err != nil {
+			sums = nil
+		}
 	}
 	return l.add(tx, h, sums)
 }
 
 // sumGiven sums, in a copy, the batches of the tail that are not copied.
-func sumGiven(from, to *bolt.Tx, given uint64, opt Options) error {
+func sumGiven(from, to *txn, given uint64, opt Options) error {
 	tail, err := appendOnly(from, bucketTail)
 	if err != nil {
 		return err
 	}
 	l := rollupLimits{bytes: rollupBudget(opt.MaxSize), now: opt.Now}
-	c := tail.Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
-		data := value(tail, k, v)
+	c := tail.cursor()
+	for k, v := c.first(); k != nil; k, v = c.next() {
+		data, err := v.plain()
+		if err != nil {
+			return err
+		}
 		h, err := headerAt("tail", k, data)
 		if err != nil || h.last > given {
 			return err
@@ -183,7 +191,7 @@ func batchSums(bucket string, data []byte) ([]stepSum, error) {
 
 // add adds the sums of the records that h heads, unless it has them, and gives
 // up what is too old or too much.
-func (l *rollupLimits) add(tx *bolt.Tx, h header, sums []stepSum) error {
+func (l *rollupLimits) add(tx *txn, h header, sums []stepSum) error {
 	b, err := appendOnly(tx, bucketRollups)
 	if err != nil {
 		return err
@@ -225,11 +233,11 @@ func (l *rollupLimits) add(tx *bolt.Tx, h header, sums []stepSum) error {
 		return err
 	}
 	v := rollupValue{kind: kindState, state: st}
-	return b.Put(stateKey, v.append(nil))
+	return b.put(stateKey, v.append(nil))
 }
 
 // addSums adds sums of minutes to the values of the i-th step.
-func (l *rollupLimits) addSums(b *bolt.Bucket, st *rollupState, i int, sums []stepSum) error {
+func (l *rollupLimits) addSums(b *bucket, st *rollupState, i int, sums []stepSum) error {
 	step := &rollupSteps[i]
 	if step.slot > 60 {
 		sums = coarser(sums, step.slot)
@@ -245,10 +253,13 @@ func (l *rollupLimits) addSums(b *bolt.Bucket, st *rollupState, i int, sums []st
 			continue // given up: half of it would be taken for all
 		}
 		k, v := rollupKey(step.kind, start), rollupValue{kind: step.kind, start: start}
-		if data := b.Get(k); data != nil {
-			st.bytes -= min(st.bytes, rollupBytes(data))
-			var err error
-			if v, err = rollupAt(k, data); err != nil {
+		if at := b.at(k); at.there() {
+			st.bytes -= min(st.bytes, rollupBytes(at.size()))
+			data, err := at.plain()
+			if err == nil {
+				v, err = rollupAt(k, data)
+			}
+			if err != nil {
 				var whole bool
 				if v, whole, err = l.mend(b, st, step, start, data, err); err != nil {
 					return err
@@ -260,8 +271,8 @@ func (l *rollupLimits) addSums(b *bolt.Bucket, st *rollupState, i int, sums []st
 		}
 		v.sums = mergeSums(v.sums, more)
 		data := v.append(nil)
-		st.bytes += rollupBytes(data)
-		if err := b.Put(k, data); err != nil {
+		st.bytes += rollupBytes(len(data))
+		if err := b.put(k, data); err != nil {
 			return err
 		}
 	}
@@ -275,49 +286,64 @@ func mergeSums(a, b []stepSum) []stepSum {
 	return coarser(all, 1)
 }
 
-func rollupBytes(data []byte) uint64 { return uint64(len(data)) + rollupEntry }
+func rollupBytes(size int) uint64 { return uint64(size) + rollupEntry }
 
 // prune gives up what is past its age, and while all are too much the oldest
 // of the finest.
-func (l *rollupLimits) prune(b *bolt.Bucket, st *rollupState) error {
+func (l *rollupLimits) prune(b *bucket, st *rollupState) error {
+	var starts [len(rollupSteps)][]int64
+	left := 0 // values
 	for i := range rollupSteps {
+		// A key that is none of ours says nothing of its age: it goes.
+		err := b.deleteIf(rollupSteps[i].kind, func(k []byte, _ held) bool { return len(k) != rollupKeySize })
+		if err != nil {
+			return err
+		}
+		if starts[i], err = b.starts(rollupSteps[i].kind); err != nil {
+			return err
+		}
+		left += len(starts[i])
+	}
+	more := uint64(0) // bytes of each in the file
+	if b.cipher != nil {
+		more = rollupCrypto
+	}
+	for i, all := range starts {
+		if len(all) == 0 {
+			continue
+		}
 		step := &rollupSteps[i]
-		c := b.Cursor()
-		before := min(l.now().Unix(), newestRollup(c, step)) - int64(step.keep/time.Second)
-		for {
-			k, data := c.Seek([]byte{step.kind})
-			if k == nil || k[0] != step.kind {
+		// It is the age beside the newest that counts, so that a journal of old
+		// logs has rollups too.
+		before := min(l.now().Unix(), all[len(all)-1]+step.span()) - int64(step.keep/time.Second)
+		for _, start := range all {
+			end := start + step.span()
+			if end > before && st.bytes+uint64(left)*more <= l.bytes {
 				break
 			}
-			end := int64(0) // of a key that is none of ours
-			if len(k) == 9 {
-				end = int64(binary.BigEndian.Uint64(k[1:])) + step.span()
-			}
-			if end > before && st.bytes <= l.bytes {
-				break
-			}
-			st.from[i], st.bytes = max(st.from[i], end), st.bytes-min(st.bytes, rollupBytes(data))
-			if err := b.Delete(k); err != nil {
+			k := rollupKey(step.kind, start)
+			size := rollupBytes(b.at(k).size())
+			if err := b.delete(k); err != nil {
 				return err
 			}
+			st.from[i], st.bytes, left = max(st.from[i], end), st.bytes-min(st.bytes, size), left-1
 		}
 	}
 	return pruneAside(b, st, l.now().Unix())
 }
 
-// newestRollup returns the end of the last value of a step. It is the age of
-// the others that counts, so that a journal of old logs has rollups too.
-func newestRollup(c *bolt.Cursor, step *rollupStep) int64 {
-	k, _ := c.Seek([]byte{step.kind + 1})
-	if k == nil {
-		k, _ = c.Last()
-	} else {
-		k, _ = c.Prev()
+// starts returns when the values of a kind begin, in order, which in an
+// encrypted file is not that of the keys.
+func (b *bucket) starts(kind byte) (out []int64, err error) {
+	c := b.cursor()
+	for k, _ := c.seek([]byte{kind}); k != nil && k[0] == kind; k, _ = c.next() {
+		if len(k) != rollupKeySize {
+			return nil, damaged("rollups", 0, "a key %x is none", k)
+		}
+		out = append(out, int64(binary.BigEndian.Uint64(k[1:])))
 	}
-	if len(k) != 9 || k[0] != step.kind {
-		return 0
-	}
-	return int64(binary.BigEndian.Uint64(k[1:])) + step.span()
+	slices.Sort(out)
+	return out, nil
 }
 
 // rollupPages is how many pages a transaction writes for these sums: each
@@ -332,13 +358,13 @@ func rollupPages(sums []stepSum) int {
 
 // rebuildRollups replaces the rollups by the sums of the blocks that the file
 // holds: for a file whose rollups are lost. It decodes every block with BW.
-func rebuildRollups(tx *bolt.Tx, maxSize int64, now time.Time) error {
-	if tx.Bucket(bucketRollups) != nil {
-		if err := tx.DeleteBucket(bucketRollups); err != nil {
+func rebuildRollups(tx *txn, maxSize int64, now time.Time) error {
+	if tx.bolt.Bucket(bucketRollups) != nil {
+		if err := tx.bolt.DeleteBucket(bucketRollups); err != nil {
 			return err
 		}
 	}
-	if _, err := tx.CreateBucket(bucketRollups); err != nil {
+	if _, err := tx.bolt.CreateBucket(bucketRollups); err != nil {
 		return err
 	}
 	index, err := appendOnly(tx, bucketIndex)
@@ -346,8 +372,8 @@ func rebuildRollups(tx *bolt.Tx, maxSize int64, now time.Time) error {
 		return err
 	}
 	l := rollupLimits{bytes: rollupBudget(maxSize), now: func() time.Time { return now }}
-	return index.ForEach(func(k, v []byte) error {
-		h, err := entryAt(k, v)
+	return index.each(func(_ []byte, v held) error {
+		h, err := v.entry()
 		if err != nil {
 			return err
 		}
@@ -357,31 +383,22 @@ func rebuildRollups(tx *bolt.Tx, maxSize int64, now time.Time) error {
 
 // rollups returns the stored rollups that [since, until) touches.
 func (s *store) rollups(ctx context.Context, since, until time.Time) (out StoredRollups, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
-		b := tx.Bucket(bucketRollups)
-		if b == nil {
+	err = s.view(func(tx *txn) error {
+		if tx.bolt.Bucket(bucketRollups) == nil {
 			return nil // schema 1
 		}
-		data := b.Get(stateKey)
-		if data == nil {
-			return nil
+		b, err := appendOnly(tx, bucketRollups)
+		if err != nil {
+			return err
+		}
+		data, err := b.get(stateKey)
+		if data == nil || err != nil {
+			return err
 		}
 		out.Data = append(out.Data, data...)
 		for i := range rollupSteps {
-			step := &rollupSteps[i]
-			c, from := b.Cursor(), int64(0)
-			if !since.IsZero() {
-				from = max(0, since.Unix()-step.span()+1)
-			}
-			for k, v := c.Seek(rollupKey(step.kind, from)); k != nil && k[0] == step.kind; k, v = c.Next() {
-				rv, err := rollupAt(k, v)
-				if err != nil {
-					return err
-				}
-				if !until.IsZero() && !time.Unix(rv.start, 0).Before(until) {
-					break
-				}
-				out.Data = append(out.Data, v...)
+			if err := out.add(b, &rollupSteps[i], since, until); err != nil {
+				return err
 			}
 		}
 		if err := appendHoles(&out, b, since, until); err != nil {
@@ -390,4 +407,30 @@ func (s *store) rollups(ctx context.Context, since, until time.Time) (out Stored
 		return ctx.Err()
 	})
 	return out, err
+}
+
+// add appends the values of a step that [since, until) touches.
+func (s *StoredRollups) add(b *bucket, step *rollupStep, since, until time.Time) error {
+	starts, err := b.starts(step.kind)
+	if err != nil {
+		return err
+	}
+	for _, start := range starts {
+		if !until.IsZero() && !time.Unix(start, 0).Before(until) {
+			break
+		}
+		if !since.IsZero() && start+step.span() <= since.Unix() {
+			continue
+		}
+		k := rollupKey(step.kind, start)
+		data, err := b.get(k)
+		if err == nil {
+			_, err = rollupAt(k, data)
+		}
+		if err != nil {
+			return err
+		}
+		s.Data = append(s.Data, data...)
+	}
+	return nil
 }

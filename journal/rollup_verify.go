@@ -32,18 +32,23 @@ func (v *verifier) summed(t *tree, buckets map[string]treeBucket) {
 // eachRollup visits the values that can be read, and tells of the others.
 func (v *verifier) eachRollup(t *tree, b treeBucket, visit func(rollupValue, []byte), bad func(error)) {
 	again := newTree(t.r, t.meta, func(error) {}) // they are visited twice
+	again.keys = t.keys
 	again.each(b, func(e element) {
-		var val rollupValue
-		data, err := again.value(e, maxRollups, nil)
-		if err == nil {
-			val, err = rollupAt(e.key, data)
-		}
+		val, _, data, err := again.rollup(e)
 		if err == nil {
 			visit(val, data)
 		} else if bad != nil {
 			bad(err)
 		}
 	})
+}
+
+// rollup reads the value under e, and its key as it is meant.
+func (t *tree) rollup(e element) (val rollupValue, key, data []byte, err error) {
+	if key, data, err = t.open(kindRollup, e, maxRollups, nil); err == nil {
+		val, err = rollupAt(key, data)
+	}
+	return val, key, data, err
 }
 
 // add takes the records of an intact batch.
@@ -76,7 +81,7 @@ func (v *verifier) sums(t *tree, buckets map[string]treeBucket) {
 		if val.kind == kindState || val.kind == kindAside {
 			return
 		}
-		bytes += rollupBytes(data)
+		bytes += rollupBytes(len(data))
 		if stored[val.kind] == nil {
 			stored[val.kind] = map[int64]stepSum{}
 		}

@@ -120,15 +120,15 @@ func TestRollupsOfARange(t *testing.T) {
 // sumDirectly adds sums as a seal of n records would.
 func sumDirectly(t *testing.T, j *Journal, l *rollupLimits, first, n uint64, sums []stepSum) {
 	t.Helper()
-	err := j.store.update(func(tx *bolt.Tx) error { return l.add(tx, header{first: first, last: first + n - 1}, sums) })
+	err := j.store.update(func(tx *txn) error { return l.add(tx, header{first: first, last: first + n - 1}, sums) })
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func rollupsOf(t *testing.T, path string) *Journal {
+func rollupsOf(t *testing.T, path string, key *Key) *Journal {
 	t.Helper()
-	j, err := Open(path, Options{MaxSize: MinMaxSize})
+	j, err := Open(path, Options{Key: key, MaxSize: MinMaxSize})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,8 +138,10 @@ func rollupsOf(t *testing.T, path string) *Journal {
 
 // A year of seconds: never more than a tenth of the limit in pages, the
 // newest days by the minute, all of it by the hour.
-func TestRollupsStayWithinTheirShare(t *testing.T) {
-	j := rollupsOf(t, filepath.Join(t.TempDir(), "journal.db"))
+func TestRollupsStayWithinTheirShare(t *testing.T) { plainAndEncrypted(t, testRollupsShare) }
+
+func testRollupsShare(t *testing.T, key *Key) {
+	j := rollupsOf(t, filepath.Join(t.TempDir(), "journal.db"), key)
 	clock := &stepClock{now: noon}
 	l := &rollupLimits{bytes: rollupBudget(MinMaxSize), now: clock.Now}
 	most := 0
@@ -150,8 +152,8 @@ func TestRollupsStayWithinTheirShare(t *testing.T) {
 		}
 		clock.step(time.Hour)
 		sumDirectly(t, j, l, uint64(hour*3600+1), 3600, sums)
-		if err := j.store.view(func(tx *bolt.Tx) error {
-			st := tx.Bucket(bucketRollups).Stats()
+		if err := j.store.view(func(tx *txn) error {
+			st := tx.bolt.Bucket(bucketRollups).Stats()
 			most = max(most, st.BranchAlloc+st.LeafAlloc)
 			return nil
 		}); err != nil {
@@ -175,7 +177,7 @@ func TestRollupsStayWithinTheirShare(t *testing.T) {
 // is given up makes no half sum, and a clock that was wrong for a while does
 // not end the summing.
 func TestRollupsAge(t *testing.T) {
-	j := rollupsOf(t, filepath.Join(t.TempDir(), "journal.db"))
+	j := rollupsOf(t, filepath.Join(t.TempDir(), "journal.db"), nil)
 	clock := &stepClock{now: noon}
 	l := &rollupLimits{bytes: maxRollups, now: clock.Now}
 	day := 24 * time.Hour
@@ -213,7 +215,7 @@ func TestRollupsAge(t *testing.T) {
 // What was summed is not summed again, what was never summed is not passed
 // over.
 func TestRollupsCountOnce(t *testing.T) {
-	j := rollupsOf(t, filepath.Join(t.TempDir(), "journal.db"))
+	j := rollupsOf(t, filepath.Join(t.TempDir(), "journal.db"), nil)
 	l := &rollupLimits{bytes: maxRollups, now: func() time.Time { return noon }}
 	sums := []stepSum{{noon.Unix(), 1, 2, 3, 2, 3}}
 	for range 3 {
@@ -313,7 +315,7 @@ func TestRebuildRollups(t *testing.T) {
 	}
 	waitForSeal(t, j)
 	before := readRollups(t, j, time.Time{}, time.Time{})
-	if err := j.store.update(func(tx *bolt.Tx) error { return rebuildRollups(tx, j.opt.MaxSize, clock.Now()) }); err != nil {
+	if err := j.store.update(func(tx *txn) error { return rebuildRollups(tx, j.opt.MaxSize, clock.Now()) }); err != nil {
 		t.Fatal(err)
 	}
 	if after := readRollups(t, j, time.Time{}, time.Time{}); !reflect.DeepEqual(before, after) || len(after.Minutes) < 100 {
@@ -416,7 +418,7 @@ func TestVerifyFindsWrongRollups(t *testing.T) {
 			}
 			waitForSeal(t, j)
 			err = j.inWriter(within(t), func(*writer) error {
-				return j.store.update(func(tx *bolt.Tx) error { return harm(tx.Bucket(bucketRollups)) })
+				return j.store.update(func(tx *txn) error { return harm(tx.bolt.Bucket(bucketRollups)) })
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -424,7 +426,7 @@ func TestVerifyFindsWrongRollups(t *testing.T) {
 			if err := j.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Verify(path); err == nil || !strings.Contains(err.Error(), "rollups") {
+			if _, err := Verify(path, nil); err == nil || !strings.Contains(err.Error(), "rollups") {
 				t.Errorf("Verify: %v", err)
 			} else {
 				t.Log(fmt.Sprint(err))

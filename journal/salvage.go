@@ -19,6 +19,9 @@ type SalvageOptions struct {
 	// Evicted takes records along, too, that the ring had given up and that
 	// are still to be found in pages that were not used again.
 	Evicted bool
+
+	// Key of the old journal, and of the new one; nil: they are not encrypted.
+	Key *Key
 }
 
 // Salvaged is what Salvage recovered.
@@ -55,8 +58,11 @@ type Missing struct {
 // taken along: the tree may be an older one, and a commit that a crash cut short
 // was delivered to nobody, but tor sent it.
 //
-// Memory: a window of 4 MiB, one transaction and one block, and about 100
-// bytes for each batch in the file.
+// An encrypted file makes an encrypted one; it needs nothing but the key and
+// the blocks themselves, too.
+//
+// Memory: a window of 4 MiB, one transaction and one block (two if they are
+// encrypted), and about 100 bytes for each batch in the file.
 func Salvage(ctx context.Context, oldPath, newPath string, opt SalvageOptions) (Salvaged, error) {
 	if _, err := os.Lstat(newPath); err == nil {
 		return Salvaged{}, fmt.Errorf("journal: salvage into %s: %w", newPath, os.ErrExist)
@@ -67,7 +73,7 @@ func Salvage(ctx context.Context, oldPath, newPath string, opt SalvageOptions) (
 	}
 	defer f.Close()
 	defer unlock(f)
-	s := &salvage{file: &patient{file: f}, opt: opt}
+	s := &salvage{file: &patient{file: f}, opt: opt, keys: keyring{key: opt.Key}}
 	info, err := f.Stat()
 	if err == nil {
 		s.size, s.written = info.Size(), info.ModTime().UnixMicro()
@@ -90,6 +96,7 @@ type salvage struct {
 	size    int64
 	written int64 // when, in µs since 1970
 	opt     SalvageOptions
+	keys    keyring
 
 	tree   liveTree
 	leaves leaves
@@ -110,12 +117,15 @@ type found struct {
 // survey finds out what there is and chooses.
 func (s *salvage) survey(ctx context.Context) error {
 	meta, pageSize := pageSizeOf(s.file)
-	s.tree = readLive(s.file, meta)
+	var err error
+	if s.tree, err = readLive(s.file, meta, &s.keys); err != nil {
+		return err
+	}
 	// The tree of one meta page may be that of the commit before the last.
 	s.tree.whole = s.tree.whole && bothMetas(s.file, meta) == nil
 	var all []found
 	seen := map[header]bool{}
-	c := carver{r: s.file, size: s.size, envelope: func(off int64, h header) {
+	c := carver{r: s.file, size: s.size, keys: &s.keys, envelope: func(off int64, h header) {
 		if !seen[h] {
 			seen[h] = true
 			all = append(all, found{header: h, off: off, live: s.tree.live[h]})
@@ -124,8 +134,10 @@ func (s *salvage) survey(ctx context.Context) error {
 	if err := c.envelopes(ctx); err != nil {
 		return err
 	}
-	var err error
-	if s.leaves, err = carveLeaves(ctx, s.file, s.size, pageSize); err != nil {
+	if len(all) == 0 {
+		return s.nothing(ctx, &c)
+	}
+	if s.leaves, err = carveLeaves(ctx, s.file, s.size, pageSize, &s.keys); err != nil {
 		return err
 	}
 	s.out.Marked, s.out.Whole = s.tree.marked, s.tree.whole
@@ -134,6 +146,32 @@ func (s *salvage) survey(ctx context.Context) error {
 		return ErrNothing
 	}
 	return nil
+}
+
+// nothing returns why nothing was found.
+func (s *salvage) nothing(ctx context.Context, c *carver) error {
+	if s.keys.sure {
+		return ErrNothing
+	}
+	if c.strange > 0 {
+		return ErrWrongKey
+	}
+	other := carver{r: s.file, size: s.size, keys: &keyring{}}
+	if s.opt.Key == nil {
+		other.keys.key = new(Key) // it decrypts nothing, but what it does not decrypt is counted
+	}
+	plain := 0
+	other.envelope = func(int64, header) { plain++ }
+	if err := other.envelopes(ctx); err != nil {
+		return err
+	}
+	switch {
+	case other.strange+plain == 0:
+		return ErrNothing
+	case s.opt.Key == nil:
+		return ErrEncrypted
+	}
+	return ErrNotEncrypted
 }
 
 func (s *salvage) choose(all []found) {
@@ -251,7 +289,7 @@ func (s *salvage) write(ctx context.Context, path string) error {
 		front := gapEntries(s.known, nil, &s.chosen[0].header, s.tree.evicted+1, first-1)
 		s.out.Missing = append(s.out.Missing, missingOf(front))
 	}
-	r, err := newRebuild(path, s.size, first)
+	r, err := newRebuild(path, s.opt.Key, s.size, first)
 	if err != nil {
 		return err
 	}
@@ -318,14 +356,19 @@ func (s *salvage) copy(r *rebuild, f *found, buf []byte) ([]byte, error) {
 
 // envelope reads the envelope of a whole batch into buf, or a larger one.
 func (s *salvage) envelope(f *found, buf []byte) ([]byte, error) {
-	if cap(buf) < f.size() {
-		buf = make([]byte, f.size())
+	stored := f.size() + s.opt.Key.overhead()
+	if cap(buf) < stored {
+		buf = make([]byte, stored)
 	}
-	buf = buf[:f.size()]
+	buf = buf[:stored]
 	if _, err := s.file.ReadAt(buf, f.off); err != nil && !errors.Is(err, io.EOF) {
 		return buf, err
 	}
-	return buf, nil
+	_, plain, err := s.keys.decrypt(nil, kindBatch, nil, buf)
+	if err != nil {
+		return buf, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	return plain, nil
 }
 
 func (s *salvage) took(h *header) {

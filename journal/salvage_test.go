@@ -21,6 +21,7 @@ import (
 // patientFile is a journal that damage is done to, and what it held.
 type patientFile struct {
 	path    string
+	key     *Key
 	intact  []byte
 	page    int
 	used    int // pages
@@ -29,10 +30,10 @@ type patientFile struct {
 	batches []found // live, in order
 }
 
-func newPatient(t *testing.T) *patientFile {
+func newPatient(t *testing.T, key *Key) *patientFile {
 	t.Helper()
-	path, records := sample(t)
-	p := &patientFile{path: path}
+	path, records := sample(t, key)
+	p := &patientFile{path: path, key: key}
 	var err error
 	if p.intact, err = os.ReadFile(path); err != nil {
 		t.Fatal(err)
@@ -42,7 +43,7 @@ func newPatient(t *testing.T) *patientFile {
 		t.Fatal(err)
 	}
 	p.page, p.used, p.root = int(meta.pageSize), int(meta.pages), int(meta.root)
-	f, err := OpenFile(path)
+	f, err := OpenFile(path, key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,11 +51,12 @@ func newPatient(t *testing.T) *patientFile {
 	if p.records, _ = readAll(t, f, Range{}); uint64(len(p.records)) != records {
 		t.Fatalf("%d records of %d", len(p.records), records)
 	}
-	live := readLive(bytes.NewReader(p.intact), meta)
-	if !live.whole || !live.marked {
-		t.Fatalf("the tree of an intact file: %+v", live)
+	keys := &keyring{key: key}
+	live, err := readLive(bytes.NewReader(p.intact), meta, keys)
+	if err != nil || !live.whole || !live.marked {
+		t.Fatalf("the tree of an intact file: %+v, %v", live, err)
 	}
-	c := carver{r: bytes.NewReader(p.intact), size: int64(len(p.intact)), envelope: func(off int64, h header) {
+	c := carver{r: bytes.NewReader(p.intact), size: int64(len(p.intact)), keys: keys, envelope: func(off int64, h header) {
 		if live.live[h] && !slices.ContainsFunc(p.batches, func(f found) bool { return f.header == h }) {
 			p.batches = append(p.batches, found{header: h, off: off, live: true})
 		}
@@ -66,6 +68,9 @@ func newPatient(t *testing.T) *patientFile {
 	return p
 }
 
+// stored is how many bytes of the file b takes.
+func (p *patientFile) stored(b found) int { return b.size() + p.key.overhead() }
+
 // examine does everything to a damaged file that may be done to a journal and
 // fails the test if anything is lost in silence, or left behind. It returns
 // what Verify found, what Salvage saved and the error of a reader.
@@ -76,7 +81,7 @@ func (p *patientFile) examine(t *testing.T, name string, content []byte) (found 
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	read = readDamaged(t, name, path, uint64(len(p.records)))
+	read = readDamaged(t, name, path, p.key, uint64(len(p.records)))
 	if read != nil {
 		if !strings.Contains(read.Error(), path) {
 			t.Errorf("%s: %v does not name the file", name, read)
@@ -86,7 +91,7 @@ func (p *patientFile) examine(t *testing.T, name string, content []byte) (found 
 			t.Errorf("%s: %v does not name the next step", name, read)
 		}
 	}
-	_, verr := VerifyEach(path, func(d *DamageError) { found = append(found, d) })
+	_, verr := VerifyEach(path, p.key, func(d *DamageError) { found = append(found, d) })
 	if verr != nil {
 		found = append(found, &DamageError{Err: verr})
 	}
@@ -94,12 +99,12 @@ func (p *patientFile) examine(t *testing.T, name string, content []byte) (found 
 		t.Errorf("%s: a reader says %v, and Verify finds nothing", name, read)
 	}
 	salvagedPath := filepath.Join(dir, "salvaged.db")
-	saved, err := Salvage(within(t), path, salvagedPath, SalvageOptions{})
+	saved, err := Salvage(within(t), path, salvagedPath, SalvageOptions{Key: p.key})
 	p.checkSalvaged(t, name, content, salvagedPath, saved, err)
 	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, content) {
 		t.Errorf("%s: reading, Verify or Salvage changed the file (%v)", name, err)
 	}
-	_ = appendDamaged(t, name, path, 16<<10)
+	_ = appendDamaged(t, name, path, p.key, 16<<10)
 	lockFree(t, path)
 	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
 		t.Errorf("%s: %v were left behind", name, left)
@@ -114,7 +119,7 @@ func (p *patientFile) checkSalvaged(t *testing.T, name string, content []byte, p
 	t.Helper()
 	var intact []found
 	for _, b := range p.batches {
-		end := b.off + int64(b.size())
+		end := b.off + int64(p.stored(b))
 		if end <= int64(len(content)) && bytes.Equal(content[b.off:end], p.intact[b.off:end]) {
 			intact = append(intact, b)
 		}
@@ -132,11 +137,11 @@ func (p *patientFile) checkSalvaged(t *testing.T, name string, content []byte, p
 		t.Errorf("%s: Salvage: %v", name, err)
 		return
 	}
-	v, err := Verify(path)
+	v, err := Verify(path, p.key)
 	if err != nil || v.Records != saved.Records || v.First != saved.First || v.Last != saved.Last {
 		t.Errorf("%s: the salvaged journal: %+v, %v; Salvage said %+v", name, v, err, saved)
 	}
-	f, err := OpenFile(path)
+	f, err := OpenFile(path, p.key)
 	if err != nil {
 		t.Errorf("%s: %v", name, err)
 		return
@@ -172,8 +177,10 @@ func (p *patientFile) checkSalvaged(t *testing.T, name string, content []byte, p
 // Whatever is done to a file, it gives all its records or an error that names
 // the next step; nothing panics or faults, no lock is left, Verify sees what
 // readers stumble over, and Salvage saves every batch that is intact.
-func TestDamage(t *testing.T) {
-	p := newPatient(t)
+func TestDamage(t *testing.T) { plainAndEncrypted(t, testDamage) }
+
+func testDamage(t *testing.T, key *Key) {
+	p := newPatient(t, key)
 	cases := map[string]func([]byte) []byte{}
 	step := 1
 	if testing.Short() {
@@ -226,12 +233,14 @@ func TestDamage(t *testing.T) {
 
 // A file that was cut short anywhere gives an error, and what lies before the
 // cut can be saved.
-func TestDamageTruncated(t *testing.T) {
-	p := newPatient(t)
+func TestDamageTruncated(t *testing.T) { plainAndEncrypted(t, testDamageTruncated) }
+
+func testDamageTruncated(t *testing.T, key *Key) {
+	p := newPatient(t, key)
 	used := p.used * p.page
 	lengths := []int{0, 1, 40, 79, 80, p.page - 1, p.page, p.page + 40, 2 * p.page, 3 * p.page, used / 2, used - p.page, used - 1}
 	for _, b := range p.batches {
-		lengths = append(lengths, int(b.off), int(b.off)+headerSize, int(b.off)+b.size()-1, int(b.off)+b.size())
+		lengths = append(lengths, int(b.off), int(b.off)+headerSize, int(b.off)+p.stored(b)-1, int(b.off)+p.stored(b))
 	}
 	for i, n := range lengths {
 		if testing.Short() && i > 13 && i%9 != 0 {
@@ -251,7 +260,7 @@ func TestDamageTruncated(t *testing.T) {
 // What each kind of damage leads to: the error of readers, what Verify names,
 // and how many records are saved.
 func TestDamageKinds(t *testing.T) {
-	p := newPatient(t)
+	p := newPatient(t, nil)
 	all := uint64(len(p.records))
 	block, batch := p.batches[0], p.batches[len(p.batches)-1]
 	if block.size() < ownBucket || batch.size() >= ownBucket {
@@ -347,9 +356,9 @@ func (p *patientFile) inPage(t *testing.T, data []byte, off int) func([]byte) []
 
 // readDamaged reads all of a file, and fails the test if that gives fewer
 // records without an error.
-func readDamaged(t *testing.T, name, path string, records uint64) error {
+func readDamaged(t *testing.T, name, path string, key *Key, records uint64) error {
 	t.Helper()
-	f, err := OpenFile(path)
+	f, err := OpenFile(path, key)
 	if err != nil {
 		return err
 	}
@@ -381,9 +390,9 @@ func readDamaged(t *testing.T, name, path string, records uint64) error {
 
 // appendDamaged opens a damaged file for writing and appends; all that
 // matters is that it ends, and with an error if it failed.
-func appendDamaged(t *testing.T, name, path string, sealBytes int) error {
+func appendDamaged(t *testing.T, name, path string, key *Key, sealBytes int) error {
 	t.Helper()
-	j, err := Open(path, Options{MaxSize: 8 << 20, sealBytes: sealBytes})
+	j, err := Open(path, Options{Key: key, MaxSize: 8 << 20, sealBytes: sealBytes})
 	if err != nil {
 		return err
 	}
@@ -422,11 +431,11 @@ func TestDamageUnwrittenPage(t *testing.T) {
 			if err := os.WriteFile(cut, now, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			read := readDamaged(t, "unwritten page", cut, uint64(101+round))
+			read := readDamaged(t, "unwritten page", cut, nil, uint64(101+round))
 			if read == nil || !strings.Contains(read.Error(), "missing") {
 				t.Errorf("readers say %v", read)
 			}
-			if _, err := Verify(cut); err == nil {
+			if _, err := Verify(cut, nil); err == nil {
 				t.Error("Verify finds nothing")
 			}
 			if _, err := Open(cut, Options{}); err == nil || !strings.Contains(err.Error(), "missing") {
@@ -468,7 +477,7 @@ func TestDamageOlderRoot(t *testing.T) {
 			if err := os.WriteFile(file, bad, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			_ = readDamaged(t, fmt.Sprintf("commit %d with the root of commit %d", round, back), file, uint64(101+round))
+			_ = readDamaged(t, fmt.Sprintf("commit %d with the root of commit %d", round, back), file, nil, uint64(101+round))
 		}
 		older = append(older, bytes.Clone(root))
 	}
@@ -521,7 +530,7 @@ func lastTailLeaf(t *testing.T, content []byte) (leaf uint64) {
 
 // A mark of what was evicted that covers what is there would hide it.
 func TestDamageEvictedMark(t *testing.T) {
-	path, records := sample(t)
+	path, records := sample(t, nil)
 	db, err := bolt.Open(path, 0o600, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -532,10 +541,10 @@ func TestDamageEvictedMark(t *testing.T) {
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if err := readDamaged(t, "evicted mark", path, records); err == nil {
+	if err := readDamaged(t, "evicted mark", path, nil, records); err == nil {
 		t.Error("a reader gives no error")
 	}
-	if _, err := Verify(path); err == nil {
+	if _, err := Verify(path, nil); err == nil {
 		t.Error("Verify finds nothing")
 	}
 	saved, err := Salvage(within(t), path, path+".new", SalvageOptions{})
@@ -574,13 +583,13 @@ func TestDamageCircle(t *testing.T) {
 		if err := os.WriteFile(dir, bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := readDamaged(t, "circle", dir, uint64(len(p.records))); err == nil || !strings.Contains(err.Error(), "twice") {
+		if err := readDamaged(t, "circle", dir, nil, uint64(len(p.records))); err == nil || !strings.Contains(err.Error(), "twice") {
 			t.Errorf("element %d: readers say %v", i, err)
 		}
-		if err := appendDamaged(t, "circle", dir, 16<<10); err == nil {
+		if err := appendDamaged(t, "circle", dir, nil, 16<<10); err == nil {
 			t.Errorf("element %d: a writer may append", i)
 		}
-		if _, err := Verify(dir); err == nil {
+		if _, err := Verify(dir, nil); err == nil {
 			t.Errorf("element %d: Verify finds nothing", i)
 		}
 		if saved, err := Salvage(within(t), dir, dir+".new", SalvageOptions{}); err != nil || saved.Records != 100 {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // sealer makes blocks of the tail's batches beside the writer, so that the
@@ -76,17 +74,17 @@ func (s *sealer) seal(job sealJob) (*seal, error) {
 var errEvicted = errors.New("journal: evicted")
 
 func (s *sealer) read(bucket []byte, h header) (data []byte, err error) {
-	err = s.store.view(func(tx *bolt.Tx) error {
+	err = s.store.view(func(tx *txn) error {
 		b, err := appendOnly(tx, bucket)
 		if err != nil {
 			return err
 		}
-		k := key(h.first)
-		data = append(data[:0], value(b, k, b.Get(k))...)
-		if len(data) == 0 {
-			return errEvicted
+		found, err := b.get(key(h.first))
+		if err == nil && found == nil {
+			err = errEvicted
 		}
-		return nil
+		data = tx.own(found)
+		return err
 	})
 	return data, err
 }

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"torjournal/tor/event"
 )
 
@@ -21,7 +19,7 @@ type storedSession struct {
 // trusted: its longest parts are a name and an address.
 const maxSession = 64 << 10
 
-func putSession(tx *bolt.Tx, s *Session) error {
+func putSession(tx *txn, s *Session) error {
 	b, err := appendOnly(tx, bucketSessions)
 	if err != nil {
 		return err
@@ -30,7 +28,7 @@ func putSession(tx *bolt.Tx, s *Session) error {
 	if err != nil {
 		return err
 	}
-	return b.Put(key(s.ID), v)
+	return b.put(key(s.ID), v)
 }
 
 func parseSession(k, v []byte) (Session, error) {
@@ -46,13 +44,17 @@ func parseSession(k, v []byte) (Session, error) {
 }
 
 // sessions returns every session of the file, in order.
-func sessions(tx *bolt.Tx) (out []Session, err error) {
+func sessions(tx *txn) (out []Session, err error) {
 	b, err := appendOnly(tx, bucketSessions)
 	if err != nil {
 		return nil, err
 	}
-	err = b.ForEach(func(k, v []byte) error {
-		s, err := parseSession(k, v)
+	err = b.each(func(k []byte, v held) error {
+		data, err := v.plain()
+		if err != nil {
+			return err
+		}
+		s, err := parseSession(k, data)
 		out = append(out, s)
 		return err
 	})
@@ -61,7 +63,7 @@ func sessions(tx *bolt.Tx) (out []Session, err error) {
 
 // pruneSessions forgets the sessions that ended at or before the record
 // evicted last. The newest one stays.
-func pruneSessions(tx *bolt.Tx, last uint64) error {
+func pruneSessions(tx *txn, last uint64) error {
 	all, err := sessions(tx)
 	if err != nil {
 		return err
@@ -71,7 +73,7 @@ func pruneSessions(tx *bolt.Tx, last uint64) error {
 		return err
 	}
 	for i := 0; i+1 < len(all) && all[i+1].First <= last+1; i++ {
-		if err := b.Delete(key(all[i].ID)); err != nil {
+		if err := b.delete(key(all[i].ID)); err != nil {
 			return err
 		}
 	}
@@ -88,7 +90,7 @@ func sameProcess(a, b event.Source) bool {
 }
 
 func (s *store) sessions() (out []Session, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.view(func(tx *txn) error {
 		out, err = sessions(tx)
 		return err
 	})

@@ -88,6 +88,8 @@ type Stats struct {
 	ByType     map[event.Type]uint64 // events since Open; of types this program does not know, the first 64 names
 	WriteError string                // why commits fail now; "" when they succeed
 
+	Encrypted bool // the file is
+
 	Unjournaled uint64    // since Open, delivered but not in the file, because it could not be written
 	Outage      time.Time // since when it cannot be written; zero: it can
 }
@@ -98,7 +100,8 @@ func (j *Journal) Stats() Stats {
 	limits := j.Limits()
 	st := Stats{
 		Path: j.store.path, Size: j.store.fileSize(), MaxSize: limits.MaxSize, MaxAge: limits.MaxAge,
-		Session: j.counts.session.Load(), Commits: j.counts.commits.Load(), WriteError: j.writer.writeError(),
+		Encrypted: j.opt.Key != nil,
+		Session:   j.counts.session.Load(), Commits: j.counts.commits.Load(), WriteError: j.writer.writeError(),
 	}
 	st.Bounds, _ = j.Bounds(context.Background())
 	st.QueueBytes, st.Dropped = j.q.waitingBytes()

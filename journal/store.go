@@ -23,9 +23,10 @@ type store struct {
 
 	// swap is held for reading while db is read by anybody but the writer, and
 	// for writing while the writer puts another file in its place.
-	swap sync.RWMutex
-	db   *bolt.DB // guarded by swap
-	file *os.File // guarded by swap; what db holds, so that its lock can be released whatever db does
+	swap   sync.RWMutex
+	db     *bolt.DB    // guarded by swap
+	file   *os.File    // guarded by swap; what db holds, so that its lock can be released whatever db does
+	cipher *fileCipher // guarded by swap; nil: the file is not encrypted
 
 	note *lossNote // what the file said of missing events, until it is told; nil: nothing
 
@@ -45,13 +46,16 @@ func openStore(path string, opt Options, readOnly bool) (*store, error) {
 	}
 	s := &store{path: path}
 	err := s.open(opt, readOnly)
+	if err == nil && !opt.keyless {
+		err = s.useKey(opt.Key)
+	}
 	if err == nil && !readOnly {
 		if err := sweepDrafts(path); err != nil {
 			opt.Logger.Warn("what a crash has left beside the journal cannot be removed, and may hold records: remove it", "error", err)
 		}
 	}
 	if err == nil && !readOnly {
-		s.note = readNote(s.file) // an upgrade writes over it
+		s.note = readNote(s.file, s.cipher) // an upgrade writes over it
 		err = s.upgrade(opt)
 	}
 	if err == nil {
@@ -80,8 +84,8 @@ func openError(path string, err error) error {
 	return fmt.Errorf("journal: open %s: %w", path, err)
 }
 
-func requireSchema(tx *bolt.Tx) error {
-	v, err := migrations.Version(tx)
+func requireSchema(tx *txn) error {
+	v, err := migrations.Version(tx.bolt)
 	switch {
 	case err != nil:
 		return err
@@ -89,6 +93,27 @@ func requireSchema(tx *bolt.Tx) error {
 		return migrations.ErrForeign
 	}
 	return nil
+}
+
+// useKey makes sure that the open file is encrypted with key, or not at all if
+// that is nil. A bbolt file in which nothing is yet may become either.
+func (s *store) useKey(key *Key) error {
+	return s.view(func(tx *txn) error {
+		v, err := migrations.Version(tx.bolt)
+		if err != nil || v == 0 {
+			return err
+		}
+		s.cipher, err = key.forEntry(tx.bolt.Bucket(bucketMeta).Get(keyCipher))
+		return err
+	})
+}
+
+// openDraft opens for writing what initialise has made with the same options.
+func (s *store) openDraft(opt Options) error {
+	if err := s.open(opt, false); err != nil {
+		return err
+	}
+	return s.useKey(opt.Key)
 }
 
 // open maps the file. The hook that opens it takes the lock and looks at the
@@ -196,8 +221,19 @@ func initialise(path string, opt Options) error {
 		return err
 	}
 	db.AllocSize = allocSize(opt.MaxSize)
-	_, _, err = migrations.Apply(db)
-	return errors.Join(err, db.Close())
+	return errors.Join(makeJournal(db, opt.Key), db.Close())
+}
+
+// makeJournal makes an empty bbolt file a journal, encrypted if there is a key.
+func makeJournal(db *bolt.DB, key *Key) error {
+	if _, _, err := migrations.Apply(db); err != nil || key == nil {
+		return err
+	}
+	c, err := key.newFile()
+	if err != nil {
+		return err
+	}
+	return db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyCipher, c.entry()) })
 }
 
 // fence runs f and turns bbolt's panics and the faults of its map, which a
@@ -215,15 +251,17 @@ func (s *store) fence(f func() error) (err error) {
 
 // view runs f in a read transaction. f copies what it needs and returns soon:
 // a transaction that stays open pins the pages that the ring would use again.
-func (s *store) view(f func(*bolt.Tx) error) error {
+func (s *store) view(f func(*txn) error) error {
 	s.swap.RLock()
 	defer s.swap.RUnlock()
-	return s.fence(func() error { return closedError(s.db.View(f)) })
+	return s.fence(func() error {
+		return closedError(s.db.View(func(tx *bolt.Tx) error { return f(&txn{tx, s.cipher}) }))
+	})
 }
 
 // update runs f in the one read-write transaction. An error of the commit
 // itself is ambiguous: the transaction may be in the file.
-func (s *store) update(f func(*bolt.Tx) error) error {
+func (s *store) update(f func(*txn) error) error {
 	if s.unsynced {
 		if err := syncFolder(filepath.Dir(s.path)); err != nil {
 			return errors.Join(errFolder, err)
@@ -239,7 +277,7 @@ func (s *store) update(f func(*bolt.Tx) error) error {
 	return s.write(func() error {
 		committing := false
 		err := s.db.Update(func(tx *bolt.Tx) error {
-			err := f(tx)
+			err := f(&txn{tx, s.cipher})
 			committing = err == nil
 			return err
 		})
@@ -277,8 +315,8 @@ func (s *store) settle() error {
 func (s *store) takeOver(other *store) *store {
 	s.swap.Lock()
 	defer s.swap.Unlock()
-	old := &store{path: s.path, db: s.db, file: s.file}
-	s.db, s.file, s.unsettled = other.db, other.file, other.unsettled
+	old := &store{path: s.path, db: s.db, file: s.file, cipher: s.cipher}
+	s.db, s.file, s.cipher, s.unsettled = other.db, other.file, other.cipher, other.unsettled
 	other.db, other.file = nil, nil
 	return old
 }
@@ -328,9 +366,9 @@ func (s *store) countPages() error {
 // pagesInUse returns how many pages hold something, at the beginning of the
 // write transaction tx; pages that only wait for a reader to end count as
 // free.
-func (s *store) pagesInUse(tx *bolt.Tx) int {
+func (s *store) pagesInUse(tx *txn) int {
 	st := s.db.Stats()
-	return int(tx.Size())/s.pageSize() - st.FreePageN - st.PendingPageN
+	return int(tx.bolt.Size())/s.pageSize() - st.FreePageN - st.PendingPageN
 }
 
 // pinnedPages returns how many freed pages could not be used by the last write

@@ -88,7 +88,7 @@ func TestOpenRefuses(t *testing.T) {
 			}
 			_, err := Open(path, Options{})
 			check("Open", err)
-			_, err = OpenFile(path)
+			_, err = OpenFile(path, nil)
 			check("OpenFile", err)
 			if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
 				t.Error("the file was changed")
@@ -121,7 +121,7 @@ func TestOpenLimits(t *testing.T) {
 	if _, err := Open(path, Options{MaxAge: -1}); err == nil {
 		t.Error("a negative age is accepted")
 	}
-	if _, err := OpenFile(path); !errors.Is(err, os.ErrNotExist) {
+	if _, err := OpenFile(path, nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("OpenFile of nothing: %v", err)
 	}
 	closeTest(t, openTest(t, filepath.Join(path, "below", "a.db"), Options{})) // a folder that can be made
@@ -139,8 +139,8 @@ func TestSecondOpenerIsRefused(t *testing.T) {
 	j := openTest(t, path, Options{})
 	opens := map[string]func() error{
 		"Open":     func() error { _, err := Open(path, Options{lockTimeout: 50 * time.Millisecond}); return err },
-		"OpenFile": func() error { _, err := OpenFile(path); return err },
-		"Verify":   func() error { _, err := Verify(path); return err },
+		"OpenFile": func() error { _, err := OpenFile(path, nil); return err },
+		"Verify":   func() error { _, err := Verify(path, nil); return err },
 	}
 	for name, open := range opens {
 		err := open()
@@ -160,7 +160,7 @@ func TestFileGivesWay(t *testing.T) {
 	j := openTest(t, path, Options{})
 	appendAll(t, j, bw(1, 10)...)
 	closeTest(t, j)
-	f, err := OpenFile(path)
+	f, err := OpenFile(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,10 +185,10 @@ func TestFileGivesWay(t *testing.T) {
 }
 
 // sample makes a closed journal with blocks, a tail and two sessions.
-func sample(t testing.TB) (path string, records uint64) {
+func sample(t testing.TB, key *Key) (path string, records uint64) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "journal.db")
-	j, err := Open(path, Options{MaxSize: 8 << 20, sealBytes: 16 << 10})
+	j, err := Open(path, Options{Key: key, MaxSize: 8 << 20, sealBytes: 16 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,8 +225,8 @@ func waitForSeal(t testing.TB, j *Journal) {
 	t.Helper()
 	for {
 		n := 0
-		err := j.store.view(func(tx *bolt.Tx) error {
-			return tx.Bucket(bucketIndex).ForEach(func(_, _ []byte) error { n++; return nil })
+		err := j.store.view(func(tx *txn) error {
+			return tx.bolt.Bucket(bucketIndex).ForEach(func(_, _ []byte) error { n++; return nil })
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -43,10 +43,12 @@ type tree struct {
 	tell   func(error)     // of each page that is not what it should be
 	broken bool            // there was one
 	seen   map[uint64]bool // pages visited
+	keys   *keyring        // for open
+	raw    []byte          // scratch of open
 }
 
 func newTree(r io.ReaderAt, meta boltMeta, bad func(error)) *tree {
-	return &tree{r: r, meta: meta, tell: bad, seen: map[uint64]bool{}}
+	return &tree{r: r, meta: meta, tell: bad, seen: map[uint64]bool{}, keys: &keyring{}}
 }
 
 func (t *tree) bad(err error) {
@@ -310,6 +312,24 @@ func (t *tree) value(e element, limit int64, buf []byte) ([]byte, error) {
 		return nil, endError(err)
 	}
 	return buf, nil
+}
+
+// open reads the value under e and decrypts it if the file is encrypted. It
+// returns the key too, as it is meant. Like value it may use buf.
+func (t *tree) open(kind byte, e element, limit int64, buf []byte) (key, data []byte, err error) {
+	if t.keys.key == nil {
+		data, err = t.value(e, limit+cryptoSize, buf)
+	} else if data, err = t.value(e, limit+cryptoSize, t.raw); err == nil {
+		t.raw = data
+	}
+	if err != nil {
+		return e.key, nil, err
+	}
+	key, data, err = t.keys.decrypt(buf[:0], kind, e.key, data)
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("value of %d bytes, more than %d", len(data), limit)
+	}
+	return key, data, err
 }
 
 // checkFreelist looks at the pages of the freelist: bbolt would read beyond

@@ -39,17 +39,27 @@ type Vacuumed struct {
 	Rewritten     uint64 // those of them that have got other lines, see Rewrite
 }
 
-// Vacuum rewrites the journal at path, which nobody may have open. Limits
-// evict before: the zero value keeps everything. After an error, and after a
-// crash at any point, the journal is as it was, or is the new one.
-func Vacuum(ctx context.Context, path string, l Limits) (v Vacuumed, err error) {
+// Vacuum rewrites the journal at path, which nobody may have open; key is nil
+// if it is not encrypted. Limits evict before: the zero value keeps everything.
+// After an error, and after a crash at any point, the journal is as it was, or
+// is the new one.
+func Vacuum(ctx context.Context, path string, key *Key, l Limits) (v Vacuumed, err error) {
+	return Rekey(ctx, path, key, key, l)
+}
+
+// Rekey is Vacuum with another key for the new file: it encrypts a journal
+// where from is nil, and decrypts one where to is nil. The old file is removed,
+// but its bytes may remain on the disk until they are written over.
+func Rekey(ctx context.Context, path string, from, to *Key, l Limits) (v Vacuumed, err error) {
 	opt, err := vacuumOptions(path, l)
 	if err != nil {
 		return v, err
 	}
-	if v, err = vacuumFile(ctx, path, opt, l); err != nil {
+	opt.Key = from
+	if v, err = rewriteFile(ctx, path, opt, to, l, nil); err != nil {
 		return v, err
 	}
+	opt.Key = to
 	err = vacuumPacked(ctx, path, opt, l, &v)
 	return v, err
 }
@@ -97,12 +107,12 @@ func packFile(ctx context.Context, path string, opt Options) (bool, error) {
 }
 
 func vacuumFile(ctx context.Context, path string, opt Options, l Limits) (Vacuumed, error) {
-	return rewriteFile(ctx, path, opt, l, nil)
+	return rewriteFile(ctx, path, opt, opt.Key, l, nil)
 }
 
-// rewriteFile is a vacuum of a stopped journal. With nil the records stay as
-// they are.
-func rewriteFile(ctx context.Context, path string, opt Options, l Limits, with *Rewriting) (v Vacuumed, err error) {
+// rewriteFile puts a copy of the stopped journal, with the key to, in its
+// place. With nil the records stay as they are.
+func rewriteFile(ctx context.Context, path string, opt Options, to *Key, l Limits, with *Rewriting) (v Vacuumed, err error) {
 	s, err := openStore(path, opt, false)
 	if err != nil {
 		return v, err
@@ -113,6 +123,10 @@ func rewriteFile(ctx context.Context, path string, opt Options, l Limits, with *
 	if err != nil {
 		return v, err
 	}
+	if opt.Key == nil && to != nil {
+		opt.MaxSize = min(2*opt.MaxSize, maxSizeLimit) // a tail of single events gets that much longer
+	}
+	opt.Key = to
 	c := newCopier(s, opt, l.MaxSize, newAgeClock(opt).evictBefore())
 	defer c.discard()
 	if with != nil {

@@ -15,8 +15,8 @@ import (
 // A draft that cannot be written is given up, and the journal goes on as it
 // was.
 func TestVacuumThatCannotWrite(t *testing.T) {
-	path, clock := aged(t, false)
-	want := contents(t, path)
+	path, clock := aged(t, nil, false)
+	want := contents(t, path, nil)
 	broken := 0
 	j := openTest(t, path, Options{MaxSize: 16 << 20, Now: clock.Now, openFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
 		f, err := os.OpenFile(name, flag, mode)
@@ -37,7 +37,7 @@ func TestVacuumThatCannotWrite(t *testing.T) {
 	appendAll(t, j, bw(1, 1)...)
 	want = append(want, mustLast(t, j))
 	closeTest(t, j)
-	if !sameRecords(contents(t, path), want) {
+	if !sameRecords(contents(t, path, nil), want) {
 		t.Fatal("other records are there")
 	}
 	if got := names(t, filepath.Dir(path)); !slices.Equal(got, []string{"journal.db"}) {
@@ -80,7 +80,7 @@ func TestVacuumInOutage(t *testing.T) {
 
 // The new file is on disk before it gets the journal's name.
 func TestVacuumIsOnDiskBeforeItsName(t *testing.T) {
-	path, clock := aged(t, false)
+	path, clock := aged(t, nil, false)
 	steps := 0
 	step := func(string) {
 		steps++

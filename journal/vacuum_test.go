@@ -15,17 +15,15 @@ import (
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"torjournal/tor/event"
 )
 
 // aged makes a stopped journal of three sessions, a day each, with large and
 // small batches, sealed and not, whose ring has given up its beginning if full.
-func aged(t *testing.T, full bool) (path string, clock *stepClock) {
+func aged(t *testing.T, key *Key, full bool) (path string, clock *stepClock) {
 	t.Helper()
 	clock = &stepClock{now: time.Now().Add(-72 * time.Hour).Truncate(time.Second)}
-	opt := Options{MaxSize: 8 << 20, sealBytes: 16 << 10, Now: clock.Now}
+	opt := Options{Key: key, MaxSize: 8 << 20, sealBytes: 16 << 10, Now: clock.Now}
 	if full {
 		opt.MaxSize = 2 << 20
 	}
@@ -49,9 +47,9 @@ func aged(t *testing.T, full bool) (path string, clock *stepClock) {
 }
 
 // contents reads all of a stopped journal.
-func contents(t *testing.T, path string) []Record {
+func contents(t *testing.T, path string, key *Key) []Record {
 	t.Helper()
-	f, err := OpenFile(path)
+	f, err := OpenFile(path, key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,6 +59,17 @@ func contents(t *testing.T, path string) []Record {
 		t.Errorf("gaps %v", gaps)
 	}
 	return recs
+}
+
+// moved gives a closed journal another place, where nothing verifies it when the
+// test ends.
+func moved(t *testing.T, path string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "moved")
+	if err := os.CopyFS(dir, os.DirFS(filepath.Dir(path))); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, filepath.Base(path))
 }
 
 func sameRecords(a, b []Record) bool {
@@ -87,13 +96,13 @@ func TestVacuumStopped(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			path, _ := aged(t, c.full)
-			was := contents(t, path)
+			path, _ := aged(t, nil, c.full)
+			was := contents(t, path, nil)
 			before, err := os.Stat(path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			v, err := Vacuum(within(t), path, c.limits)
+			v, err := Vacuum(within(t), path, nil, c.limits)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -110,7 +119,7 @@ func TestVacuumStopped(t *testing.T) {
 			if after.Mode() != 0o600 {
 				t.Errorf("mode %v", after.Mode())
 			}
-			if _, err := Verify(path); err != nil {
+			if _, err := Verify(path, nil); err != nil {
 				t.Error(err)
 			}
 			last := was[len(was)-1].Seq
@@ -118,7 +127,7 @@ func TestVacuumStopped(t *testing.T) {
 				t.Errorf("records from %d of %d are left", v.First, last)
 			}
 			left := was[len(was)-int(last-v.First+1):]
-			if v.Last != last || v.Evicted != uint64(len(was)-len(left)) || !sameRecords(contents(t, path), left) {
+			if v.Last != last || v.Evicted != uint64(len(was)-len(left)) || !sameRecords(contents(t, path, nil), left) {
 				t.Errorf("%+v of %d records: other records are left", v, len(was))
 			}
 			if stored := storedBytes(t, path); v.After > stored*11/10+64<<10 {
@@ -153,7 +162,7 @@ func storedBytes(t *testing.T, path string) (n int64) {
 		t.Fatal(err)
 	}
 	defer s.close()
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.view(func(tx *txn) error {
 		return eachBatch(tx, func(h header) bool { n += int64(h.size()); return true })
 	})
 	if err != nil {
@@ -163,12 +172,12 @@ func storedBytes(t *testing.T, path string) (n int64) {
 }
 
 func TestVacuumTwiceChangesNothing(t *testing.T) {
-	path, _ := aged(t, true)
-	first, err := Vacuum(within(t), path, Limits{})
+	path, _ := aged(t, nil, true)
+	first, err := Vacuum(within(t), path, nil, Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := Vacuum(within(t), path, Limits{})
+	second, err := Vacuum(within(t), path, nil, Limits{})
 	if err != nil || second.After != first.After || second.Evicted != 0 {
 		t.Errorf("first %+v, then %+v, %v", first, second, err)
 	}
@@ -178,7 +187,7 @@ func TestVacuumTwiceChangesNothing(t *testing.T) {
 // leads to: others may lie in free pages.
 func liveBlock(t *testing.T, path string) []byte {
 	t.Helper()
-	f, err := OpenFile(path)
+	f, err := OpenFile(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,11 +196,15 @@ func liveBlock(t *testing.T, path string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return st.Data
+	h, _, _, err := splitEnvelope(st.Data) // the sealer may not have come to it: then there are several
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st.Data[:h.size()]
 }
 
 func TestVacuumRefuses(t *testing.T) {
-	path, _ := aged(t, false)
+	path, _ := aged(t, nil, false)
 	whole, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -212,16 +225,16 @@ func TestVacuumRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, l := range []Limits{{MaxSize: 1}, {MaxSize: -1}, {MaxAge: -1}} {
-		if _, err := Vacuum(within(t), path, l); !errors.Is(err, ErrLimit) {
+		if _, err := Vacuum(within(t), path, nil, l); !errors.Is(err, ErrLimit) {
 			t.Errorf("%+v: %v, want ErrLimit", l, err)
 		}
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Vacuum(ended, path, Limits{}); !errors.Is(err, context.Canceled) {
+	if _, err := Vacuum(ended, path, nil, Limits{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("context ended: %v", err)
 	}
-	if _, err := Vacuum(within(t), path+"no", Limits{}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Vacuum(within(t), path+"no", nil, Limits{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no journal: %v", err)
 	}
 	// A copy of damage would be all that is left.
@@ -229,13 +242,18 @@ func TestVacuumRefuses(t *testing.T) {
 	if err := os.WriteFile(path, whole, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	at := bytes.Index(whole, liveBlock(t, path))
-	whole[at+headerSize+100] ^= 1
+	live := liveBlock(t, path)
+	if !bytes.Contains(whole, live) {
+		t.Fatal("the first block is not in the file")
+	}
+	hurt := bytes.Clone(live)
+	hurt[headerSize+100] ^= 1
+	whole = bytes.ReplaceAll(whole, live, hurt) // what a commit has left of it too
 	if err := os.WriteFile(path, whole, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var d *DamageError
-	if _, err := Vacuum(within(t), path, Limits{}); !errors.As(err, &d) {
+	if _, err := Vacuum(within(t), path, nil, Limits{}); !errors.As(err, &d) {
 		t.Errorf("damaged: %v", err)
 	}
 	now, err := os.ReadFile(path)
@@ -316,7 +334,7 @@ func TestVacuumRunning(t *testing.T) {
 		if err != nil || v.Evicted != 0 || v.First != 1 {
 			t.Fatalf("%+v, %v", v, err)
 		}
-		if _, err := OpenFile(path); !errors.Is(err, ErrLocked) {
+		if _, err := OpenFile(path, nil); !errors.Is(err, ErrLocked) {
 			t.Fatalf("the file is not locked: %v", err)
 		}
 	}
@@ -331,14 +349,14 @@ func TestVacuumRunning(t *testing.T) {
 	}
 	t.Logf("%d vacuums, %d bytes at last", vacuums, v.After)
 	closeTest(t, j)
-	if got := contents(t, path); len(got) != total {
+	if got := contents(t, path, nil); len(got) != total {
 		t.Errorf("%d records of %d", len(got), total)
 	}
 }
 
 // A vacuum for limits of its own evicts once; cursors are told.
 func TestVacuumRunningEvicts(t *testing.T) {
-	path, clock := aged(t, false)
+	path, clock := aged(t, nil, false)
 	j := openTest(t, path, Options{MaxSize: 8 << 20, Now: clock.Now})
 	first := j.NewCursor(1, event.AllTypes())
 	defer first.Close()
@@ -421,14 +439,23 @@ func TestLoweredLimit(t *testing.T) {
 // Whatever step a vacuum has come to when the process is killed, the next
 // opening finds all that was published, in a file that nobody else had.
 func TestVacuumKilledAtAnyStep(t *testing.T) {
-	for _, running := range []bool{false, true} {
-		path, clock := aged(t, true)
-		want := contents(t, path)
+	for _, c := range []struct {
+		running  bool
+		from, to *Key
+	}{{false, nil, nil}, {true, nil, nil}, {true, testKey(t), testKey(t)}, {false, nil, testKey(t)}, {false, testKey(t), nil}} {
+		running := c.running
+		path, clock := aged(t, c.from, true)
+		path = moved(t, path) // it may get another key
+		want := contents(t, path, c.from)
 		var steps []string
 		var j *Journal
 		step := func(name string) {
 			steps = append(steps, name)
-			if f, err := OpenFile(path); !errors.Is(err, ErrLocked) && name != "close" {
+			key := c.from
+			if name == "swap" || name == "close" {
+				key = c.to
+			}
+			if f, err := OpenFile(path, key); !errors.Is(err, ErrLocked) && name != "close" {
 				t.Errorf("running %v, %s: the journal is not locked: %v, %v", running, name, f, err)
 			}
 			image := filepath.Join(t.TempDir(), "image")
@@ -436,20 +463,20 @@ func TestVacuumKilledAtAnyStep(t *testing.T) {
 				t.Fatal(err)
 			}
 			file := filepath.Join(image, "journal.db")
-			if _, err := Verify(file); err != nil {
+			if _, err := Verify(file, key); err != nil {
 				t.Errorf("running %v, %s: %v", running, name, err)
 			}
-			got := contents(t, file)
+			got := contents(t, file, key)
 			if !sameRecords(got, want) {
 				t.Errorf("running %v, %s: %d records, want %d", running, name, len(got), len(want))
 			}
-			closeTest(t, openTest(t, file, Options{MaxSize: 4 << 20}))
+			closeTest(t, openTest(t, file, Options{Key: key, MaxSize: 4 << 20}))
 			if left := names(t, image); !slices.Equal(left, []string{"journal.db"}) {
 				t.Errorf("running %v, %s: afterwards the folder holds %q", running, name, left)
 			}
 		}
 		if running {
-			j = openTest(t, path, Options{MaxSize: 4 << 20, Now: clock.Now, vacuumStep: step})
+			j = openTest(t, path, Options{Key: c.from, MaxSize: 4 << 20, Now: clock.Now, vacuumStep: step})
 			if _, err := j.Vacuum(within(t), Limits{}); err != nil {
 				t.Fatal(err)
 			}
@@ -458,8 +485,8 @@ func TestVacuumKilledAtAnyStep(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			opt.vacuumStep = step
-			if _, err := vacuumFile(within(t), path, opt, Limits{}); err != nil {
+			opt.vacuumStep, opt.Key = step, c.from
+			if _, err := rewriteFile(within(t), path, opt, c.to, Limits{}, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -471,7 +498,7 @@ func TestVacuumKilledAtAnyStep(t *testing.T) {
 
 // One at a time, none after the end, and none that was not to be.
 func TestVacuumRunningRefuses(t *testing.T) {
-	path, clock := aged(t, false)
+	path, clock := aged(t, nil, false)
 	var again atomic.Bool
 	var j *Journal
 	var space atomic.Int64
@@ -511,8 +538,8 @@ func TestVacuumRunningRefuses(t *testing.T) {
 // A journal that is closed in the middle of a vacuum ends it and is whole.
 func TestCloseEndsVacuum(t *testing.T) {
 	for i := range 4 {
-		path, clock := aged(t, false)
-		want := contents(t, path)
+		path, clock := aged(t, nil, false)
+		want := contents(t, path, nil)
 		j := openTest(t, path, Options{MaxSize: 8 << 20, Now: clock.Now})
 		got := make(chan error, 1)
 		go func() {
@@ -524,7 +551,7 @@ func TestCloseEndsVacuum(t *testing.T) {
 		if err := <-got; err != nil && !errors.Is(err, ErrClosed) {
 			t.Error(err)
 		}
-		if !sameRecords(contents(t, path), want) {
+		if !sameRecords(contents(t, path, nil), want) {
 			t.Error("records are missing")
 		}
 		if got := names(t, filepath.Dir(path)); !slices.Equal(got, []string{"journal.db"}) {
@@ -564,7 +591,7 @@ func TestVacuumLeavesNoTrace(t *testing.T) {
 			if traces(t, path, 1<<62) == 0 {
 				t.Fatal("the search does not find what is there")
 			}
-			v, err = Vacuum(within(t), path, l)
+			v, err = Vacuum(within(t), path, nil, l)
 		}
 		if err != nil || v.First < 50 || v.First > 120 || v.Last != b.Last {
 			t.Fatalf("%+v of %d, %v", v, b.Last, err)
@@ -576,7 +603,7 @@ func TestVacuumLeavesNoTrace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		kept := contents(t, path)
+		kept := contents(t, path, nil)
 		var words []string
 		for _, r := range kept {
 			words = append(words, strings.Fields(string(r.Wire))[3])

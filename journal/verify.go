@@ -10,8 +10,6 @@ import (
 	"slices"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"torjournal/migrations"
 )
 
@@ -33,9 +31,9 @@ const maxVerifyErrors = 100
 
 // Verify is VerifyEach with one error, which joins a *DamageError for
 // everything that is wrong, up to 100.
-func Verify(path string) (Verified, error) {
+func Verify(path string, key *Key) (Verified, error) {
 	var errs []error
-	v, err := VerifyEach(path, func(d *DamageError) {
+	v, err := VerifyEach(path, key, func(d *DamageError) {
 		if len(errs) < maxVerifyErrors {
 			errs = append(errs, d)
 		}
@@ -48,9 +46,10 @@ func Verify(path string) (Verified, error) {
 // record can be decoded, that numbers follow each other without a hole, and
 // that the index says what the blocks hold. It reports everything that is
 // wrong, whatever state the file is in. The error says why the file could not
-// be looked at.
-func VerifyEach(path string, report func(*DamageError)) (Verified, error) {
-	v := &verifier{path: path, report: report}
+// be looked at. An encrypted file is not looked at without its key: its pages
+// alone say little.
+func VerifyEach(path string, key *Key, report func(*DamageError)) (Verified, error) {
+	v := &verifier{path: path, key: key, report: report}
 	err := v.file()
 	return v.found, err
 }
@@ -60,14 +59,16 @@ func VerifyEach(path string, report func(*DamageError)) (Verified, error) {
 // from the others; bbolt's own check follows if the pages can bear it.
 type verifier struct {
 	path   string
+	key    *Key
 	report func(*DamageError)
 
-	found Verified
-	bad   int    // reports
-	next  uint64 // the number that should come next; 0: any
-	seen  header // the last batch with a header, for the times of holes
-	last  uint64 // last number of the last block
-	buf   []byte // scratch
+	found   Verified
+	bad     int    // reports
+	garbled bool   // what the file says of its encryption
+	next    uint64 // the number that should come next; 0: any
+	seen    header // the last batch with a header, for the times of holes
+	last    uint64 // last number of the last block
+	buf     []byte // scratch
 
 	rollups rollupCheck
 }
@@ -110,6 +111,7 @@ func (v *verifier) file() error {
 		return nil // reported
 	}
 	t := newTree(f, meta, func(err error) { v.damage("", nil, err) })
+	t.keys.key = v.key
 	buckets := t.buckets()
 	if err := v.schema(t, buckets); err != nil {
 		return openError(v.path, err)
@@ -120,7 +122,7 @@ func (v *verifier) file() error {
 	v.tail(t, buckets)
 	v.sessions(t, buckets)
 	v.sums(t, buckets)
-	if !t.broken && meta.pages*uint64(meta.pageSize) <= uint64(size(f)) {
+	if !t.broken && !v.garbled && meta.pages*uint64(meta.pageSize) <= uint64(size(f)) {
 		v.bolt()
 	}
 	return nil
@@ -166,8 +168,22 @@ func (v *verifier) schema(t *tree, buckets map[string]treeBucket) error {
 		return migrations.ErrForeign
 	}
 	v.next = 1
-	t.each(b, func(e element) {
-		val, err := t.value(e, 8, nil)
+	var all []element
+	t.each(b, func(e element) { all = append(all, e) })
+	if err := v.encryption(t, all); err != nil {
+		return err
+	}
+	for _, e := range all {
+		if bytes.Equal(e.key, keyCipher) {
+			continue
+		}
+		var val []byte
+		var err error
+		if bytes.Equal(e.key, keyEvicted) {
+			_, val, err = t.open(kindMeta, e, 8, nil)
+		} else {
+			val, err = t.value(e, 8, nil)
+		}
 		if err == nil && len(val) != 8 {
 			err = fmt.Errorf("%s has %d bytes, not 8", e.key, len(val))
 		}
@@ -176,8 +192,37 @@ func (v *verifier) schema(t *tree, buckets map[string]treeBucket) error {
 		} else if bytes.Equal(e.key, keyEvicted) {
 			v.next = beNumber(val) + 1
 		}
-	})
+	}
 	return nil
+}
+
+// encryption finds out how the file is encrypted. The error says that the key
+// is not the right one.
+func (v *verifier) encryption(t *tree, meta []element) error {
+	entry, err := cipherEntry(t, meta)
+	if err == nil && entry == nil && t.broken {
+		return nil // it may have been there
+	}
+	if err == nil {
+		err = t.keys.learn(entry)
+	}
+	if keyError(err) {
+		return err
+	}
+	v.garbled = err != nil
+	v.damage("meta", nil, err)
+	return nil
+}
+
+// cipherEntry returns what the elements of meta say of the encryption, nil if
+// they say nothing.
+func cipherEntry(t *tree, meta []element) ([]byte, error) {
+	for _, e := range meta {
+		if bytes.Equal(e.key, keyCipher) {
+			return t.value(e, maxCipherEntry, nil)
+		}
+	}
+	return nil, nil
 }
 
 // stored is a block with what the index says of it, as far as each is there.
@@ -197,7 +242,7 @@ func (v *verifier) blocks(t *tree, buckets map[string]treeBucket) {
 		return all[n]
 	}
 	v.each(t, buckets, bucketIndex, func(e element) {
-		val, err := t.value(e, indexSize, nil)
+		_, val, err := t.open(kindIndex, e, indexSize, nil)
 		var h header
 		if err == nil {
 			h, err = entryAt(e.key, val)
@@ -275,11 +320,12 @@ func (v *verifier) block(t *tree, n uint64, s *stored) {
 
 // envelope reads what lies under e and its header.
 func (v *verifier) envelope(t *tree, bucket string, e element) (data []byte, h header, err error) {
-	if v.buf, err = t.value(e, headerSize+maxPayload, v.buf); err != nil {
+	if _, data, err = t.open(kindBatch, e, maxPlain, v.buf); err != nil {
 		return nil, h, err
 	}
-	h, err = headerAt(bucket, e.key, v.buf)
-	return v.buf, h, err
+	v.buf = data
+	h, err = headerAt(bucket, e.key, data)
+	return data, h, err
 }
 
 func (v *verifier) tail(t *tree, buckets map[string]treeBucket) {
@@ -381,7 +427,7 @@ func agrees(h header, recs []Record) error {
 func (v *verifier) sessions(t *tree, buckets map[string]treeBucket) {
 	var before *Session
 	v.each(t, buckets, bucketSessions, func(e element) {
-		val, err := t.value(e, maxSession, nil)
+		_, val, err := t.open(kindSession, e, maxSession, nil)
 		var s Session
 		if err == nil {
 			s, err = parseSession(e.key, val)
@@ -399,14 +445,14 @@ func (v *verifier) sessions(t *tree, buckets map[string]treeBucket) {
 // bolt lets bbolt check its own pages. Its check runs in a goroutine that no
 // fence protects: only a file whose pages all lie in their places may go there.
 func (v *verifier) bolt() {
-	opt, err := Options{lockTimeout: readLockTimeout}.withDefaults()
+	opt, err := Options{Key: v.key, lockTimeout: readLockTimeout}.withDefaults()
 	if err != nil {
 		return
 	}
 	s, err := openStore(v.path, opt, true)
 	if err == nil {
-		err = s.view(func(tx *bolt.Tx) error {
-			for err := range tx.Check() {
+		err = s.view(func(tx *txn) error {
+			for err := range tx.bolt.Check() {
 				v.damage("", nil, err)
 			}
 			if v.bad > 0 {

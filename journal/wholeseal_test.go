@@ -61,7 +61,7 @@ func TestSealOfTheWholeTailWithTheNextBatch(t *testing.T) {
 		panic("the commit never ends")
 	}
 	closeTest(t, j)
-	f, err := OpenFile(j.store.path)
+	f, err := OpenFile(j.store.path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -125,7 +125,7 @@ func TestAnswersFromAFile(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	f, err := journal.OpenFile(path)
+	f, err := journal.OpenFile(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,6 +96,7 @@ var owners = map[string][]string{
 	"github.com/expr-lang/expr":      {"query/filter"},
 	"golang.org/x/sys":               {"journal", "control", "tor/testnet", "cmd/torjournal", "cmd/torjournal/internal/daemon"},
 	"golang.org/x/term":              {"cmd/torjournal"},
+	"golang.org/x/crypto":            {"journal"}, // XChaCha20-Poly1305 only
 }
 
 // topLevel is what may lie beside the dot files.

@@ -91,6 +91,9 @@ func (p program) importer(c *cli.Context) (im *importer, err error) {
 	if im.path, err = journalPath(c); err != nil {
 		return nil, err
 	}
+	if im.key, err = keyFile(c); err != nil {
+		return nil, err
+	}
 	if s := c.String("max-size"); s != "" {
 		if im.opt.MaxSize, err = parseSize(s); err != nil {
 			return nil, usagef("--max-size: %w", err)
@@ -123,6 +126,7 @@ func refuseWhileRecording(ctx context.Context, path string) error {
 type importer struct {
 	// immutable
 	path     string
+	key      daemon.KeyFile // made together with the journal
 	opt      journal.Options
 	name     string // of the source; "": the log's
 	out      io.Writer
@@ -229,6 +233,10 @@ func (im *importer) writeError(err error) error {
 }
 
 func (im *importer) open(ctx context.Context) (err error) {
+	im.opt.Key, err = im.key.ReadOrMake(im.path, func(f daemon.KeyFile) { im.warn(fmt.Errorf("%s: %s", daemon.KeyMade, f.Path)) })
+	if err != nil {
+		return err
+	}
 	if im.journal, err = journal.Open(im.path, im.opt); err != nil {
 		return err
 	}

@@ -161,7 +161,7 @@ func TestImportInterrupted(t *testing.T) {
 		t.Fatalf("it says %q and %q", out.String(), errs.String())
 	}
 	n, _ := strconv.Atoi(m[1])
-	v, err := journal.Verify(db)
+	v, err := journal.Verify(db, nil)
 	if err != nil || n == 0 || int(v.Records) != n || !strings.HasPrefix(out.String(), m[1]+" events of 1 session") {
 		t.Errorf("up to line %d; %+v, %v; it says %q", n, v, err, out.String())
 	}
@@ -190,7 +190,7 @@ func TestImportIntoASmallJournal(t *testing.T) {
 	db := journalIn(t)
 	out, _ := torjournal(t, 0, "import", "--journal", db, "--max-size", "1MiB", packed(t, "log", noise(3000), zstded))
 	m := regexp.MustCompile(`(\d+) records made room, the oldest; a larger --max-size`).FindStringSubmatch(out)
-	v, err := journal.Verify(db)
+	v, err := journal.Verify(db, nil)
 	if m == nil || err != nil || m[1] != strconv.Itoa(3000-int(v.Records)) {
 		t.Errorf("%+v, %v; it says %q", v, err, out)
 	}
@@ -216,7 +216,7 @@ func TestImportOntoAFullDisk(t *testing.T) {
 		t.Fatalf("it says %q and %q", out.String(), errs.String())
 	}
 	n, _ := strconv.Atoi(m[1])
-	v, err := journal.Verify(db)
+	v, err := journal.Verify(db, nil)
 	if err != nil || n == 0 || int(v.Records) < n || !strings.HasPrefix(out.String(), m[1]+" events of 1 session") {
 		t.Errorf("up to line %d; %+v, %v; it says %q", n, v, err, out.String())
 	}

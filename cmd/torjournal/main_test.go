@@ -35,6 +35,7 @@ func TestScripts(t *testing.T) {
 			"old-journal": oldJournal,
 			"damage":      damage,
 			"until":       until,
+			"refused":     refused,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TZ", "UTC")

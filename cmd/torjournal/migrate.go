@@ -57,12 +57,12 @@ func (p program) migrate(c *cli.Context) error {
 	switch {
 	case m.From == m.To:
 		fmt.Fprintf(p.stdout, "%s has schema %d, the newest: nothing to do\n", path, m.To)
-		return p.tellBackups(path, p.location(c))
+		return p.tellBackups(c, path)
 	case c.Bool("dry-run"):
 		return p.tellPlan(path, m)
 	}
 	fmt.Fprintf(p.stdout, "%s has schema %d now\n", path, m.To)
-	return p.tellBackups(path, p.location(c))
+	return p.tellBackups(c, path)
 }
 
 func (p program) tellPlan(path string, m journal.Migration) error {
@@ -78,12 +78,20 @@ func (p program) tellPlan(path string, m journal.Migration) error {
 	return nil
 }
 
-func (p program) tellBackups(path string, loc *time.Location) error {
+func (p program) tellBackups(c *cli.Context, path string) error {
 	backups, err := journal.Backups(path)
 	if len(backups) == 0 {
 		return err
 	}
-	f, err := journal.OpenFile(path)
+	file, err := keyFile(c)
+	if err != nil {
+		return err
+	}
+	key, err := file.Read()
+	if err != nil {
+		return err
+	}
+	f, err := journal.OpenFile(path, key)
 	if err != nil {
 		return err
 	}
@@ -95,7 +103,7 @@ func (p program) tellBackups(path string, loc *time.Location) error {
 	keep := daemon.BackupAge(sessions)
 	for _, b := range backups {
 		fmt.Fprintf(p.stdout, "the old file is %s (%s); `torjournal migrate --done` removes it, a recorder from %s on\n",
-			b.Path, formatSize(uint64(b.Size)), b.Made.Add(keep).In(loc).Format(shortTime))
+			b.Path, formatSize(uint64(b.Size)), b.Made.Add(keep).In(p.location(c)).Format(shortTime))
 	}
 	return err
 }

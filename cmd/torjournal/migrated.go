@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"slices"
 
 	"torjournal/journal"
@@ -21,4 +22,14 @@ func (p program) tellMigrated(path string) (tell func()) {
 			}
 		}
 	}
+}
+
+// tellOldFiles says where the records still are that a vacuum has made
+// unreadable in the journal itself.
+func tellOldFiles(w io.Writer, path string) error {
+	backups, err := journal.Backups(path)
+	for _, b := range backups {
+		fmt.Fprintf(w, "-- %s, the old file of a migration, holds the records as they were: `torjournal migrate --done` removes it --\n", b.Path)
+	}
+	return err
 }

@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
+
+	"torjournal/cmd/torjournal/internal/daemon"
+	"torjournal/journal"
 )
 
 // journalFlags say which journal a command is about; every leaf command has
@@ -13,9 +16,31 @@ import (
 func journalFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "journal", Usage: "the journal's `FILE` (default: $TORJOURNAL, else journal.db in torjournal's state folder)"},
+		keyFlag(),
 		&cli.StringFlag{Name: "name", Usage: "the journal of a second tor, `N`.db in the same folder"},
 		&cli.StringFlag{Name: "config", Usage: "`FILE` of run's flags, a flag and its value a line; other commands take from it which journal it is"},
 	}
+}
+
+func keyFlag() cli.Flag {
+	return &cli.StringFlag{Name: "key-file", EnvVars: []string{"TORJOURNAL_KEY_FILE"}, Usage: "`FILE` of the journal's key, if it is encrypted"}
+}
+
+// keyFile returns where the journal's key lies; nowhere if it is not encrypted.
+func keyFile(c *cli.Context) (f daemon.KeyFile, err error) {
+	if f.Path = c.String("key-file"); f.Path != "" {
+		f.Path, err = filepath.Abs(f.Path)
+	}
+	return f, err
+}
+
+// readKey returns the journal's key, nil if it is not encrypted.
+func readKey(c *cli.Context) (*journal.Key, error) {
+	f, err := keyFile(c)
+	if err != nil {
+		return nil, err
+	}
+	return f.Read()
 }
 
 // journalPath returns the place of the journal: --journal, $TORJOURNAL, else

@@ -86,6 +86,12 @@ func (p program) runConfig(c *cli.Context) (cfg daemon.Config, err error) {
 	if cfg.Journal, err = journalPath(c); err != nil {
 		return cfg, err
 	}
+	if cfg.Key, err = keyFile(c); err != nil {
+		return cfg, err
+	}
+	if f, ok := daemon.Credential(); ok && cfg.Key.Path == "" {
+		cfg.Key = f
+	}
 	if cfg.Logger, err = p.logger(c); err != nil {
 		return cfg, err
 	}

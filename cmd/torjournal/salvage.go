@@ -16,10 +16,11 @@ func (p program) salvageCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "salvage",
 		Usage: "save every intact block of a damaged journal into a new one",
-		UsageText: "torjournal salvage [--evicted] OLD NEW; OLD is only read, NEW must not exist\n\n   torjournal salvage journal.db saved.db\n\n" +
+		UsageText: "torjournal salvage [--evicted] [--key-file FILE] OLD NEW; OLD is only read, NEW must not exist\n\n   torjournal salvage journal.db saved.db\n\n" +
 			"   Records keep their numbers. What could not be found is told, here and by whatever reads NEW.\n" +
 			"   Exits 0 if nothing is missing, 1 if something is or may be: NEW is a good journal all the same.",
 		Flags: []cli.Flag{
+			keyFlag(),
 			&cli.BoolFlag{Name: "evicted", Usage: "also take records that the ring had given up and that are still in the file"},
 			&cli.BoolFlag{Name: "utc", Usage: "times are UTC"},
 		},
@@ -32,7 +33,11 @@ func (p program) salvage(c *cli.Context) error {
 		return usagef("salvage takes the damaged journal and the name of a new one: `torjournal salvage OLD NEW`")
 	}
 	from, to := c.Args().Get(0), c.Args().Get(1)
-	s, err := journal.Salvage(c.Context, from, to, journal.SalvageOptions{Evicted: c.Bool("evicted")})
+	key, err := readKey(c)
+	if err != nil {
+		return err
+	}
+	s, err := journal.Salvage(c.Context, from, to, journal.SalvageOptions{Evicted: c.Bool("evicted"), Key: key})
 	switch {
 	case errors.Is(err, os.ErrExist):
 		return fmt.Errorf("%w; name a file that does not exist", err)

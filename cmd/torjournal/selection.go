@@ -102,8 +102,12 @@ func (p program) withReader(c *cli.Context, do func(ctx context.Context, rd *dae
 	if err != nil {
 		return err
 	}
+	key, err := keyFile(c)
+	if err != nil {
+		return err
+	}
 	lowerPriority()
-	rd, err := daemon.OpenReader(c.Context, path)
+	rd, err := daemon.OpenReader(c.Context, path, key)
 	if err != nil {
 		return noJournal{err}
 	}

@@ -57,7 +57,11 @@ func (p program) statusOfFile(c *cli.Context, path string, dialed error) error {
 	if errors.Is(dialed, os.ErrPermission) {
 		return fmt.Errorf("%w; run as that user, or start the daemon with --group", dialed)
 	}
-	f, err := journal.OpenFile(path)
+	key, err := readKey(c)
+	if err != nil {
+		return &exitError{code: exitNotRunning, err: fmt.Errorf("no recorder runs on %s: %w", path, err)}
+	}
+	f, err := journal.OpenFile(path, key)
 	if err != nil {
 		return &exitError{code: exitNotRunning, err: noJournal{fmt.Errorf("no recorder runs on %s: %w", path, err)}}
 	}
@@ -68,7 +72,7 @@ func (p program) statusOfFile(c *cli.Context, path string, dialed error) error {
 	if err != nil {
 		return err
 	}
-	st := daemon.StoppedStatus(path, b)
+	st := daemon.StoppedStatus(path, b, key != nil)
 	if c.Bool("json") {
 		err = printJSON(p.stdout, st)
 	} else {
@@ -187,6 +191,9 @@ func liveOnly(s daemon.SourceStatus) string {
 func printJournal(w io.Writer, j daemon.JournalStatus, loc *time.Location) {
 	fmt.Fprintf(w, "journal:\t%s\n", j.Path)
 	fmt.Fprintf(w, "\t%s%s\n", formatSize(uint64(j.Size)), limitText(j))
+	if j.Encrypted {
+		fmt.Fprintf(w, "\tencrypted\n")
+	}
 	if j.FirstTime == nil || j.LastTime == nil {
 		fmt.Fprintf(w, "\tempty\n")
 	} else {

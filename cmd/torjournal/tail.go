@@ -58,7 +58,11 @@ func (p program) tail(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	t := fileTail{program: p, path: path, out: out, events: events, last: c.Int("lines")}
+	key, err := keyFile(c)
+	if err != nil {
+		return err
+	}
+	t := fileTail{program: p, path: path, key: key, out: out, events: events, last: c.Int("lines")}
 	defer func() { _ = out.w.Flush() }()
 	return t.run(c.Context)
 }
@@ -68,6 +72,7 @@ func (p program) tail(c *cli.Context) error {
 type fileTail struct {
 	program
 	path   string
+	key    daemon.KeyFile
 	out    *recordPrinter
 	events *pick
 	last   int    // records to begin with
@@ -148,7 +153,7 @@ func (t *fileTail) open(ctx context.Context) (*daemon.Reader, error) {
 // openAtEnd opens the journal, and if no record is to begin with notes its
 // end before anything is said.
 func (t *fileTail) openAtEnd(ctx context.Context) (*daemon.Reader, error) {
-	rd, err := daemon.OpenReader(ctx, t.path)
+	rd, err := daemon.OpenReader(ctx, t.path, t.key)
 	if err != nil || t.next > 0 || t.last > 0 {
 		return rd, err
 	}

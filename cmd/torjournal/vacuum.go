@@ -23,6 +23,8 @@ func (p program) vacuumCommand() *cli.Command {
 		Flags: slices.Concat(journalFlags(), []cli.Flag{
 			&cli.StringFlag{Name: "max-size", Usage: "first remove the oldest records until the file has at most `SIZE`"},
 			&cli.StringFlag{Name: "max-age", Usage: "first remove records older than `AGE`, 7d for instance"},
+			&cli.BoolFlag{Name: "encrypt", Usage: "encrypt the journal with the key of --key-file, which is made if it is not there; no recorder may run"},
+			&cli.BoolFlag{Name: "decrypt", Usage: "undo --encrypt"},
 			&cli.BoolFlag{Name: "json", Usage: "one JSON object"},
 		}, scrubFlags()),
 		Action: p.vacuum,
@@ -57,12 +59,8 @@ func (p program) vacuum(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	do := vacuum
-	if hashing != nil {
-		do = hashing.run
-	}
 	tellMigrated := p.tellMigrated(path)
-	v, err := do(c.Context, path, limits)
+	v, err := p.vacuumHow(c, path, limits, hashing)
 	tellMigrated()
 	if err != nil {
 		return err
@@ -83,6 +81,25 @@ func (p program) vacuum(c *cli.Context) error {
 	return p.printVacuumed(path, out)
 }
 
+// vacuumHow vacuums the journal, and changes how it is encrypted, or what its
+// records say, if that is asked for.
+func (p program) vacuumHow(c *cli.Context, path string, l journal.Limits, hashing *scrubbing) (journal.Vacuumed, error) {
+	key, err := keyFile(c)
+	if err != nil {
+		return journal.Vacuumed{}, err
+	}
+	rekeys := c.Bool("encrypt") || c.Bool("decrypt")
+	switch {
+	case rekeys && hashing != nil:
+		return journal.Vacuumed{}, usagef("--scrub and --encrypt or --decrypt are two vacuums: run one after the other")
+	case rekeys:
+		return p.rekey(c, path, key, l)
+	case hashing != nil:
+		return hashing.run(c.Context, path, key, l)
+	}
+	return vacuum(c.Context, path, key, l)
+}
+
 func vacuumLimits(c *cli.Context) (l journal.Limits, err error) {
 	if s := c.String("max-size"); s != "" {
 		if l.MaxSize, err = parseSize(s); err != nil {
@@ -101,7 +118,7 @@ func vacuumLimits(c *cli.Context) (l journal.Limits, err error) {
 }
 
 // vacuum asks the recorder that runs on the journal, or does it itself.
-func vacuum(ctx context.Context, path string, l journal.Limits) (journal.Vacuumed, error) {
+func vacuum(ctx context.Context, path string, f daemon.KeyFile, l journal.Limits) (journal.Vacuumed, error) {
 	client, err := daemon.Dial(ctx, path)
 	if err == nil {
 		defer client.Close()
@@ -110,7 +127,11 @@ func vacuum(ctx context.Context, path string, l journal.Limits) (journal.Vacuume
 	if errors.Is(err, os.ErrPermission) {
 		return journal.Vacuumed{}, fmt.Errorf("%w; run as the user of the recorder", err)
 	}
-	v, err := journal.Vacuum(ctx, path, l)
+	key, err := f.Read()
+	if err != nil {
+		return journal.Vacuumed{}, err
+	}
+	v, err := journal.Vacuum(ctx, path, key, l)
 	if err != nil {
 		err = noJournal{err}
 	}

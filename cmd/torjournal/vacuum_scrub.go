@@ -64,11 +64,15 @@ func (p program) scrubbing(c *cli.Context, path string) (*scrubbing, error) {
 }
 
 // run rewrites the journal at path, which no recorder may hold.
-func (s *scrubbing) run(ctx context.Context, path string, l journal.Limits) (v journal.Vacuumed, err error) {
+func (s *scrubbing) run(ctx context.Context, path string, file daemon.KeyFile, l journal.Limits) (v journal.Vacuumed, err error) {
 	if err := refuseToScrub(ctx, path); err != nil {
 		return v, err
 	}
-	f, err := journal.OpenFile(path) // before a key is made for what is no journal
+	key, err := file.Read()
+	if err != nil {
+		return v, err
+	}
+	f, err := journal.OpenFile(path, key) // before a key is made for what is no journal
 	if err != nil {
 		return v, noJournal{err}
 	}
@@ -81,7 +85,7 @@ func (s *scrubbing) run(ctx context.Context, path string, l journal.Limits) (v j
 		return v, err
 	}
 	s.rewriter = scrub.NewRewriter(s.hasher, s.conf, s.strip)
-	v, err = journal.Rewrite(ctx, path, l, journal.Rewriting{Source: s.source, Pass: s.pass})
+	v, err = journal.Rewrite(ctx, path, key, l, journal.Rewriting{Source: s.source, Pass: s.pass})
 	if err != nil {
 		err = noJournal{err}
 	}
@@ -127,11 +131,7 @@ func (s *scrubbing) tell(w io.Writer, path string) error {
 	if s.foreign > 0 {
 		fmt.Fprintf(w, "-- %s had been hashed with another key, and stay so: their hashes cannot be compared with the others --\n", count(s.foreign, "session"))
 	}
-	backups, err := journal.Backups(path)
-	for _, b := range backups {
-		fmt.Fprintf(w, "-- %s, the old file of a migration, holds the records as they were: `torjournal migrate --done` removes it --\n", b.Path)
-	}
-	return err
+	return tellOldFiles(w, path)
 }
 
 // maxTorrc bounds a torrc in bytes; it is read line by line.

@@ -145,7 +145,7 @@ func TestVacuumScrub(t *testing.T) {
 
 func sessionsIn(t *testing.T, path string) []journal.Session {
 	t.Helper()
-	f, err := journal.OpenFile(path)
+	f, err := journal.OpenFile(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func TestKilledVacuum(t *testing.T) {
 		time.Sleep(time.Duration(rng.IntN(120)) * time.Millisecond) // the random moment
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		if v, err := journal.Verify(path); err != nil || v.First != 1 || v.Last != records {
+		if v, err := journal.Verify(path, nil); err != nil || v.First != 1 || v.Last != records {
 			t.Fatalf("round %d (seed %d): %+v, %v", round, seed, v, err)
 		}
 		left += drafts(t, path)

@@ -73,7 +73,11 @@ func verifyEither(c *cli.Context, path string, report func(*journal.DamageError)
 		}
 		return v, true, err
 	}
-	v, err = journal.VerifyEach(path, report)
+	key, err := readKey(c)
+	if err != nil {
+		return v, false, err
+	}
+	v, err = journal.VerifyEach(path, key, report)
 	return v, false, err
 }
 

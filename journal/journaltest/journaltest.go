@@ -93,7 +93,7 @@ func (j *J) Begin(name string, pid int) (id uint64, continued bool) {
 // Verify fails the test if the closed journal at path is not intact.
 func Verify(t testing.TB, path string) journal.Verified {
 	t.Helper()
-	v, err := journal.Verify(path)
+	v, err := journal.Verify(path, nil)
 	if err != nil {
 		t.Errorf("the journal is not intact: %v", err)
 	}

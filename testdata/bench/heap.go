@@ -25,7 +25,7 @@ func heap(ctx context.Context, b *bench) (rows []row, err error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := journal.OpenFile(ring)
+	file, err := journal.OpenFile(ring, nil)
 	if err != nil {
 		return nil, err
 	}

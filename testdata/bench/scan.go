@@ -86,7 +86,7 @@ func readAll(ctx context.Context, path string, r journal.Range, events int) (per
 	begin, n := cpuTime(), 0
 	const rounds = 3
 	for range rounds {
-		f, err := journal.OpenFile(path)
+		f, err := journal.OpenFile(path, nil)
 		if err != nil {
 			return 0, 0, err
 		}

@@ -82,7 +82,7 @@ func (b *bench) vacuumed(ctx context.Context, c *corpus, events int) (perEvent f
 		err = cerr
 	}
 	if err == nil {
-		_, err = journal.Vacuum(ctx, path, journal.Limits{})
+		_, err = journal.Vacuum(ctx, path, nil, journal.Limits{})
 	}
 	if err != nil {
 		return 0, err

@@ -4,7 +4,9 @@
 // journal: the daemon that holds it, over its private socket, or the file.
 //
 // It promises that what a tool reads is the same either way: the daemon hands
-// out blocks as they are stored, and they are decoded in the tool's process.
+// out blocks as they are stored, decrypted, and they are decoded in the tool's
+// process. So a tool needs the key of an encrypted journal for the file only: who
+// may use the socket may read the history.
 // It parses no flags and prints nothing.
 package daemon
 
@@ -45,10 +47,11 @@ type Config struct {
 	AgeByRole   bool            // records are kept as long as the recorded tor's role asks; Options.MaxAge holds until it is known
 	Attach      []controlport.Address
 	Credentials controlport.Credentials
-	Name        string // what the source is called; "": its address
-	Record      string // auto, a role, or types
-	Scrub       string // file of the key that what names others is hashed with; it is made if it is not there; "": nothing is hashed
-	Group       string // of the private socket; "": only the daemon's user
+	Name        string  // what the source is called; "": its address
+	Record      string  // auto, a role, or types
+	Key         KeyFile // of an encrypted journal; the file is made together with the journal
+	Scrub       string  // file of the key that what names others is hashed with; it is made if it is not there; "": nothing is hashed
+	Group       string  // of the private socket; "": only the daemon's user
 	Listeners   []Listener
 	Heap        int64 // bytes that the process's Go heap shall have at most; 0: as many as it takes
 	Logger      *slog.Logger
@@ -96,6 +99,10 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return &PlaceError{err}
 	}
 	hasher, err := OpenHasher(cfg.Scrub, cfg.Logger)
+	if err != nil {
+		return err
+	}
+	cfg.Options.Key, err = cfg.Key.ReadOrMake(cfg.Journal, func(f KeyFile) { cfg.Logger.Warn(KeyMade, "file", f.Path) })
 	if err != nil {
 		return err
 	}

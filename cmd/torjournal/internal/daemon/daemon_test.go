@@ -137,7 +137,7 @@ func everything(t *testing.T, rd journal.Reader) (batches []string, records int)
 func TestDaemonAndFileAnswerTheSame(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	written(t, path, 5)
-	file, err := OpenReader(t.Context(), path)
+	file, err := OpenReader(t.Context(), path, KeyFile{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestDaemonAndFileAnswerTheSame(t *testing.T) {
 	want, n := everything(t, file)
 
 	stop := running(t, path)
-	sock, err := OpenReader(t.Context(), path)
+	sock, err := OpenReader(t.Context(), path, KeyFile{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestDaemonAndFileAnswerTheSame(t *testing.T) {
 func TestFollowerChangesOver(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	written(t, path, 3)
-	rd, err := OpenReader(t.Context(), path)
+	rd, err := OpenReader(t.Context(), path, KeyFile{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	written(t, path, 1)
 	running(t, path)
-	rd, err := OpenReader(t.Context(), path)
+	rd, err := OpenReader(t.Context(), path, KeyFile{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestSocketInADeepFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), strings.Repeat("deep/", 40))
 	path := filepath.Join(dir, "journal.db")
 	stop := running(t, path)
-	rd, err := OpenReader(t.Context(), path)
+	rd, err := OpenReader(t.Context(), path, KeyFile{})
 	if err != nil || !rd.Daemon() {
 		t.Fatalf("daemon %v, %v", rd.Daemon(), err)
 	}
@@ -328,7 +328,7 @@ func FuzzParseRange(f *testing.F) {
 func TestReaderSurvivesADeadlineWhileItChangesOver(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	written(t, path, 1)
-	rd, err := OpenReader(t.Context(), path)
+	rd, err := OpenReader(t.Context(), path, KeyFile{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -353,7 +353,7 @@ func TestReaderSurvivesADeadlineWhileItChangesOver(t *testing.T) {
 func TestFollowerWaitsForALockedFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	written(t, path, 1)
-	rd, err := OpenReader(t.Context(), path)
+	rd, err := OpenReader(t.Context(), path, KeyFile{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,13 +27,15 @@ type Reader struct {
 	Changed func(daemon bool)
 
 	path   string
+	key    KeyFile       // for the file; not read while the daemon answers
 	client *Client       // nil while the file is read
 	file   *journal.File // nil while the daemon is asked
 }
 
-// OpenReader finds out who answers for the journal at path.
-func OpenReader(ctx context.Context, path string) (*Reader, error) {
-	r := &Reader{path: path}
+// OpenReader finds out who answers for the journal at path. key is for the
+// file: the daemon answers without it.
+func OpenReader(ctx context.Context, path string, key KeyFile) (*Reader, error) {
+	r := &Reader{path: path, key: key}
 	return r, r.resolve(ctx)
 }
 
@@ -54,7 +56,7 @@ func (r *Reader) resolve(ctx context.Context) error {
 	if !errors.Is(err, errUnreachable) {
 		return err
 	}
-	file, err := journal.OpenFile(r.path)
+	file, err := r.openFile()
 	if err != nil {
 		return err
 	}
@@ -70,6 +72,17 @@ func (r *Reader) change(client *Client, file *journal.File) {
 	if changed && r.Changed != nil {
 		r.Changed(client != nil)
 	}
+}
+
+func (r *Reader) openFile() (*journal.File, error) {
+	if !isThere(r.path) {
+		return journal.OpenFile(r.path, nil) // it says so, whatever there is of a key
+	}
+	key, err := r.key.Read()
+	if err != nil {
+		return nil, err
+	}
+	return journal.OpenFile(r.path, key)
 }
 
 // Close lets go of the daemon's socket or the file.

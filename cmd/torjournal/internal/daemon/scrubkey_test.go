@@ -56,17 +56,17 @@ func TestScrubKeyWithoutHardLinks(t *testing.T) {
 	noLinks := func(from, to string) error {
 		return &os.LinkError{Op: "link", Old: from, New: to, Err: syscall.EPERM}
 	}
-	if err := makeKey(path, noLinks); err != nil {
+	if err := scrubKey(path).make(noLinks); err != nil {
 		t.Fatal(err)
 	}
-	key, err := readKey(path)
+	key, err := scrubKey(path).read()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := makeKey(path, noLinks); !errors.Is(err, fs.ErrExist) {
+	if err := scrubKey(path).make(noLinks); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("a second key: %v", err)
 	}
-	if again, err := readKey(path); err != nil || !bytes.Equal(again, key) {
+	if again, err := scrubKey(path).read(); err != nil || !bytes.Equal(again, key) {
 		t.Errorf("the key was changed: %v", err)
 	}
 	if names, err := os.ReadDir(dir); err != nil || len(names) != 1 {

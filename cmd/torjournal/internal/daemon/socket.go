@@ -29,9 +29,9 @@ func SocketPath(path string) string { return path + ".sock" }
 // the command-line tools of one installation only:
 //
 //	GET /fetch?seq=N&since=µs&until=µs&to=N&types=A+B&session=N
-//	    200, Torjournal-From/-First/-Last, the batch as stored; 204: none yet
+//	    200, Torjournal-From/-First/-Last, the batch as stored, decrypted; 204: none yet
 //	GET /wait?seq=N    200 when record N exists
-//	GET /rollups?since=µs&until=µs    200, the sums of bandwidth as stored
+//	GET /rollups?since=µs&until=µs    200, the sums of bandwidth as stored, decrypted
 //	503: the daemon is ending; any other 4xx or 5xx: a line of text
 //	GET /bounds, /sessions, /status    200, JSON
 //	POST /vacuum?size=BYTES&age=µs     200, JSON; 403 to any user but the
@@ -145,7 +145,7 @@ func (s *privateServer) fetch(w http.ResponseWriter, r *http.Request) {
 	answerStored(w, st.Data)
 }
 
-// answerStored gives bytes as they lie in the file.
+// answerStored gives bytes as the journal has them.
 func answerStored(w http.ResponseWriter, data []byte) {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Content-Length", strconv.Itoa(len(data)))

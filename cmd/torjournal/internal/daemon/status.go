@@ -45,6 +45,7 @@ type JournalStatus struct {
 	QueueBytes int                   `json:"queue_bytes"`
 	ByType     map[event.Type]uint64 `json:"by_type,omitempty"`
 	WriteError string                `json:"write_error,omitempty"`
+	Encrypted  bool                  `json:"encrypted"`
 
 	Unjournaled uint64     `json:"unjournaled"`      // delivered, but not in the file
 	Outage      *time.Time `json:"outage,omitempty"` // since when the file cannot be written
@@ -131,7 +132,7 @@ func journalStatus(st journal.Stats) JournalStatus {
 		First: st.First, Last: st.Last, FirstTime: instant(st.FirstTime), LastTime: instant(st.LastTime),
 		Session: st.Session, Records: st.Records, LiveOnly: st.LiveOnly, Commits: st.Commits,
 		Dropped: st.Dropped, QueueBytes: st.QueueBytes, ByType: st.ByType, WriteError: st.WriteError,
-		Unjournaled: st.Unjournaled, Outage: instant(st.Outage),
+		Unjournaled: st.Unjournaled, Outage: instant(st.Outage), Encrypted: st.Encrypted,
 	}
 }
 
@@ -198,8 +199,8 @@ func (m *meter) rates() (r Rates) {
 }
 
 // StoppedStatus is the status of a journal on which no daemon runs.
-func StoppedStatus(path string, b journal.Bounds) Status {
-	st := journal.Stats{Bounds: b, Path: path}
+func StoppedStatus(path string, b journal.Bounds, encrypted bool) Status {
+	st := journal.Stats{Bounds: b, Path: path, Encrypted: encrypted}
 	if fi, err := os.Stat(path); err == nil {
 		st.Size = fi.Size()
 	}

@@ -219,7 +219,7 @@ func TestVacuumThroughTheDaemon(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
-	if _, err := journal.Verify(path); err != nil {
+	if _, err := journal.Verify(path, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -256,7 +256,7 @@ func TestDaemonVacuumsToALoweredLimit(t *testing.T) {
 	if !strings.Contains(log.String(), "vacuumed") {
 		t.Errorf("the log says\n%s", log.String())
 	}
-	if v, err := journal.Verify(path); err != nil || v.Last < 410 {
+	if v, err := journal.Verify(path, nil); err != nil || v.Last < 410 {
 		t.Errorf("%+v, %v", v, err)
 	}
 }
