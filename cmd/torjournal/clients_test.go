@@ -21,6 +21,7 @@ func TestControllersTakeTorjournalForTor(t *testing.T) {
 	needReal(t)
 	s := newStage(t)
 	t.Run("nyx", s.nyx) // first: tor has few circuits yet
+	t.Run("conversations", s.conversations)
 	t.Run("stem", s.stem)
 	t.Run("txtorcon", s.txtorcon)
 }
