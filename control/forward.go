@@ -87,7 +87,7 @@ func (c *conn) unanswered(err error) error {
 	}
 	var none *errNoSource
 	if errors.As(err, &none) {
-		return c.say("551 There is no tor to answer this: %v", none.reason)
+		return c.noSource(none)
 	}
 	r := reply{conn: c}
 	if err := r.begin(c.srv.now()); err != nil {
@@ -108,6 +108,22 @@ func (c *conn) unanswered(err error) error {
 		return errLeft
 	}
 	return nil
+}
+
+// noSource answers a command that needs the source while there is none. A
+// connection that has the source's fate ends with it: tor would not even have
+// let it in, and bitcoind, say, asks for its onion service again only after it
+// has lost its connection.
+func (c *conn) noSource(none *errNoSource) error {
+	stays := false
+	err := c.answer([]byte(oneLine("551 There is no tor to answer this: "+none.reason.Error())), func(o *outlet) {
+		stays = o.outlives()
+		o.last = !stays
+	})
+	if err == nil && !stays {
+		return errBye
+	}
+	return err
 }
 
 // errLeft ends a connection whose source ended.

@@ -68,14 +68,16 @@ func TestTornReply(t *testing.T) {
 	}
 }
 
-// TestBornWithoutSource: a connection that came before tor lives through
-// tor's arrival and ends with it.
+// TestBornWithoutSource: a connection that came before tor and only listens
+// lives through tor's arrival and ends with it. One that asks for what needs
+// tor is refused and ended, so that it tries again.
 func TestBornWithoutSource(t *testing.T) {
 	r := newRig(t, Access{NoAuth: true})
 	r.tor.lose()
-	p := r.subscriber("BW")
-	p.send("GETINFO version\r\n")
-	p.expect("551 There is no tor to answer this: 127.0.0.1:9051 refuses connections: is tor running?")
+	p, asking := r.subscriber("BW"), r.login()
+	asking.send("GETINFO version\r\n")
+	asking.expect("551 There is no tor to answer this: 127.0.0.1:9051 refuses connections: is tor running?")
+	asking.closed()
 	r.tor.restore()
 	r.log.arrive(time.Time{}, "650 BW 1 1")
 	p.expect("650 BW 1 1")
