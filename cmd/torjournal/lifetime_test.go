@@ -25,13 +25,18 @@ type wire struct {
 // dialWire connects to torjournal's control port and shows its own cookie.
 func dialWire(t *testing.T, addr, journal string) *wire {
 	t.Helper()
+	return dialWireCookie(t, addr, journal+".cookie")
+}
+
+func dialWireCookie(t *testing.T, addr, cookieFile string) *wire {
+	t.Helper()
 	sock, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = sock.Close() })
 	w := &wire{t: t, sock: sock, in: bufio.NewReader(sock)}
-	cookie, err := os.ReadFile(journal + ".cookie")
+	cookie, err := os.ReadFile(cookieFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,6 +129,37 @@ func TestBitcoindGetsItsOnionBack(t *testing.T) {
 		if got := w.ask(newOnion); got != "250 OK" {
 			t.Errorf("when tor is back: %q", got)
 		}
+	}
+}
+
+// With --on-source-loss keep everybody stays and is told why there is no answer.
+func TestControllersAreKeptWithoutTor(t *testing.T) {
+	needReal(t)
+	tor := loneTor(t, testnet.TorOptions{})
+	addr, journal := freePort(t), journalIn(t)
+	r := startRecorder(t, journal, "--attach", tor.ControlAddr, "--control", addr, "--on-source-loss", "keep")
+	r.attached()
+	w := dialWire(t, addr, journal)
+	if got := w.ask("GETINFO version"); got != "250 OK" {
+		t.Fatal(got)
+	}
+	if err := tor.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	r.await("tor is lost", func() bool { return !r.status().Source.Attached })
+	for range 2 {
+		if got := w.ask("GETINFO version"); !strings.HasPrefix(got, "551 ") {
+			t.Errorf("without tor: %q", got)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := tor.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	r.attached()
+	if got := w.ask("GETINFO version"); got != "250 OK" {
+		t.Errorf("when tor is back: %q", got)
 	}
 }
 

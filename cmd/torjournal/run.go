@@ -45,6 +45,7 @@ func (p program) runCommand() *cli.Command {
 			&cli.BoolFlag{Name: "no-auth", Usage: "controllers need not authenticate (loopback and Unix sockets only)"},
 			&cli.BoolFlag{Name: "history", Usage: "who authenticates as to tor, or not at all, may read history too"},
 			&cli.StringFlag{Name: "group", Usage: "members of `GROUP` may use the Unix sockets"},
+			&cli.StringFlag{Name: "on-source-loss", Value: "close", Usage: "what becomes of controllers when tor ends: `WHAT` is close, as with tor, or keep: they stay, and get 551 for what needs tor (those that use torjournal's own commands always stay)"},
 			&cli.StringFlag{Name: "log-format", Value: "auto", Usage: "`FORM` of the daemon's own log: auto, text, json"},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "log what is of interest when looking for a fault"},
 		),
@@ -116,12 +117,23 @@ func (p program) runConfig(c *cli.Context) (cfg daemon.Config, err error) {
 			return cfg, usagef("--group: %w", err)
 		}
 	}
+	if cfg.KeepOnLoss, err = keepOnLoss(c.String("on-source-loss")); err != nil {
+		return cfg, err
+	}
 	if cfg.Listeners, err = p.listeners(c, cfg.Journal); err != nil {
 		return cfg, err
 	}
 	warnOfListeners(cfg)
 	cfg.Attach, err = attachTo(c.StringSlice("attach"), cfg.Listeners)
 	return cfg, err
+}
+
+func keepOnLoss(what string) (bool, error) {
+	switch what {
+	case "close", "keep":
+		return what == "keep", nil
+	}
+	return false, usagef("--on-source-loss %q: there are close and keep", what)
 }
 
 // scrubKey returns the file of --scrub's key, "" if nothing is to be scrubbed.

@@ -54,6 +54,7 @@ type Config struct {
 	Group       string  // of the private socket; "": only the daemon's user
 	Listeners   []Listener
 	Heap        int64 // bytes that the process's Go heap shall have at most; 0: as many as it takes
+	KeepOnLoss  bool  // controllers stay when the source is lost; else only those that use torjournal's own commands
 	Logger      *slog.Logger
 
 	// Hangup, if not nil, receives when Reread shall say anew what the journal
@@ -154,6 +155,8 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 		Backend: backend{d.source},
 		Demand:  d.source,
 		Logger:  d.cfg.Logger,
+
+		KeepOnLoss: d.cfg.KeepOnLoss,
 	})
 	d.rates.count = func() uint64 {
 		st := d.journal.Stats()
