@@ -41,6 +41,8 @@ type conn struct {
 	upLife  <-chan struct{} // Backend.Lost() as it was when up was opened
 	upWatch sync.WaitGroup  // who waits for the end of up
 	demands bool            // Demand has heard of this connection
+	sent    time.Time       // when the command was sent whose reply is awaited or being written; zero: none is
+	slack   time.Duration   // how long before that reply an event may arrive that the command caused
 
 	listening Upstream // the upstream connection that subscribed to ADDRMAP; see resolve
 

@@ -1,9 +1,11 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"time"
 )
 
 // forward passes a command to the source, byte for byte, and its reply back.
@@ -24,9 +26,34 @@ func (c *conn) pass(raw []byte, w io.Writer) error {
 	if err := c.connect(); err != nil {
 		return err
 	}
-	c.out.awaited.Store(true)
-	defer c.out.awaited.Store(false)
+	c.sent, c.slack = c.srv.now(), c.srv.slack
+	if !onlyAsks(raw) {
+		c.slack = max(c.slack, c.srv.cause)
+	}
+	c.out.awaited.Store(int64(c.slack))
+	defer func() {
+		c.out.awaited.Store(0)
+		c.sent = time.Time{}
+	}()
 	return c.up.Forward(c.ctx, raw, w)
+}
+
+// onlyAsks reports whether no event can come of a command.
+func onlyAsks(raw []byte) bool {
+	verb, _, _ := bytes.Cut(raw, []byte(" "))
+	return bytes.EqualFold(verb, []byte("GETINFO")) || bytes.EqualFold(verb, []byte("GETCONF"))
+}
+
+// after returns up to when events must have arrived to go before a reply whose
+// first byte came at the given time (invariant T3).
+func (c *conn) after(at time.Time) time.Time {
+	by := at.Add(-c.srv.slack)
+	if !c.sent.IsZero() && c.sent.Before(by) {
+		if by = at.Add(-c.slack); by.Before(c.sent) {
+			by = c.sent
+		}
+	}
+	return by
 }
 
 // connect makes sure that there is an upstream connection to the present life

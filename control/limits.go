@@ -80,6 +80,12 @@ const (
 	// reply goes first, as with tor.
 	replySlack = time.Millisecond
 
+	// causeSlack is the same for events that the command may have caused: on
+	// a busy machine the connection that brings events may be read that much
+	// earlier than the one that brings the reply. Events that arrived before
+	// the command was sent do not wait for its reply.
+	causeSlack = 100 * time.Millisecond
+
 	// replyPatience is how long a reply waits for the commits of the events
 	// that arrived before it. A disk that is slower than this must not take
 	// tor's control away: the reply goes, the events follow.

@@ -61,6 +61,35 @@ func TestEventsAwaitReply(t *testing.T) {
 	p.expect("250 OK", "650 BW 2 2", "650 BW 3 3")
 }
 
+// TestCausedEventsAfterReply is the second half of T3: what arrives after a
+// command was sent goes after its reply, also if it is older than replySlack,
+// unless the command only asks; what arrived before it was sent goes before.
+func TestCausedEventsAfterReply(t *testing.T) {
+	for _, tt := range []struct {
+		command string
+		want    []string
+	}{
+		{"SIGNAL DUMP", []string{"650 BW 1 1", "250 OK", "650 BW 2 2"}},
+		{"GETINFO version", []string{"650 BW 1 1", "650 BW 2 2", "250-version=0.4.9.11", "250 OK"}},
+	} {
+		r := newRig(t, Access{NoAuth: true}, func(o *Options) { o.cause = time.Hour })
+		r.tor.began, r.tor.answer = make(chan struct{}), make(chan struct{})
+		p := r.subscriber("BW")
+		r.log.holdCommits(true)
+		r.log.arrive(time.Now().Add(-time.Second), "650 BW 1 1")
+		p.send(tt.command + "\r\n")
+		<-r.tor.began
+		began := time.Now()
+		for time.Since(began) < 10*replySlack { // the event is to be older than replySlack
+			time.Sleep(replySlack)
+		}
+		r.log.arrive(time.Now().Add(-5*replySlack), "650 BW 2 2")
+		r.log.publish()
+		r.tor.answer <- struct{}{}
+		p.expect(tt.want...)
+	}
+}
+
 // TestEventsAwaitNoReplyLong: a slow command delays events by the slack alone.
 func TestEventsAwaitNoReplyLong(t *testing.T) {
 	r := newRig(t, Access{NoAuth: true})

@@ -19,11 +19,11 @@ func (r *reply) begin(at time.Time) error {
 	if r.open {
 		return nil
 	}
-	if err := r.conn.out.take(at); err != nil {
+	if err := r.conn.out.take(r.conn.after(at)); err != nil {
 		return err
 	}
 	r.open = true
-	r.conn.out.awaited.Store(false)
+	r.conn.out.awaited.Store(0)
 	if up := r.conn.up; up != nil {
 		r.conn.out.upDone = up.Done()
 		r.conn.out.bind()

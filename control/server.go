@@ -32,6 +32,7 @@ type Options struct {
 	authTime time.Duration    // tests; default authTime
 	maxConns int              // tests; default maxConnections
 	slack    time.Duration    // tests; default replySlack
+	cause    time.Duration    // tests; default causeSlack
 }
 
 // Server serves control connections. Its methods may be used from any
@@ -47,6 +48,7 @@ type Server struct {
 	authTime   time.Duration
 	maxConns   int
 	slack      time.Duration
+	cause      time.Duration
 
 	writeCookie func(path string) ([]byte, error) // writeCookie but in tests
 
@@ -107,6 +109,7 @@ func NewServer(opt Options) *Server {
 		authTime:    cmp.Or(opt.authTime, authTime),
 		maxConns:    cmp.Or(opt.maxConns, maxConnections),
 		slack:       cmp.Or(opt.slack, replySlack),
+		cause:       cmp.Or(opt.cause, causeSlack),
 		stop:        make(chan struct{}),
 		writeCookie: writeCookie,
 		conns:       make(map[uint64]*conn),

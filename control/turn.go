@@ -24,9 +24,11 @@ import (
 //	    (SETEVENTS, REPLAY) change it between two events.
 //	T3  A reply whose first byte came at T goes after every event of this
 //	    connection that arrived before T − replySlack, and before all others.
+//	    If the command may have caused some, those that arrived after it was
+//	    sent, but no more than causeSlack before T, are others too.
 //	T4  While a command waits for its reply's first byte, events wait until
-//	    they are replySlack old: what the command caused shall not be
-//	    delivered before T is known.
+//	    they are replySlack old, or causeSlack if it may have caused them:
+//	    what it caused shall not be delivered before T is known.
 //	T5  T3 and T4 do not hold while the connection reads history: who replays
 //	    last week still gets his answers at once.
 //	T6  Waiting for the turn holds no lock, and ends when the connection ends.
@@ -63,7 +65,7 @@ type outlet struct {
 	state   atomic.Int32 // resting, working or called
 	leaving atomic.Bool  // set by serve: the source will not answer any more
 	overdue atomic.Bool  // the grace of a connection whose upstream ended is over
-	awaited atomic.Bool  // set by serve: a command was sent and its reply has not begun
+	awaited atomic.Int64 // set by serve: how old events must be while a command's reply has not begun, in ns; 0: none is awaited
 
 	// Owned by who has the turn.
 	w      sockWriter
@@ -113,9 +115,10 @@ func newOutlet(c *conn) *outlet {
 	return o
 }
 
-// take waits for the turn for a reply whose first byte came at the given
-// time. Only serve calls it. It fails when the connection has ended.
-func (o *outlet) take(at time.Time) error {
+// take waits for the turn for a reply that goes after the events that arrived
+// by the given time. Only serve calls it. It fails when the connection has
+// ended.
+func (o *outlet) take(by time.Time) error {
 	select {
 	case <-o.free:
 	case <-o.gone:
@@ -124,7 +127,7 @@ func (o *outlet) take(at time.Time) error {
 	if o.cursor == nil || o.past != nil || o.behind {
 		return nil
 	}
-	if err := o.catchUp(o.conn.ctx, at.Add(-o.conn.srv.slack), true); err != nil {
+	if err := o.catchUp(o.conn.ctx, by, true); err != nil {
 		o.failed = err
 		o.giveBack()
 		return net.ErrClosed
@@ -261,17 +264,20 @@ func (o *outlet) pause() time.Duration {
 		return 0
 	case o.past != nil:
 		return o.past.pause(o.held)
-	case o.behind || !o.awaited.Load():
+	case o.behind:
+		return 0
+	}
+	slack := time.Duration(o.awaited.Load())
+	if slack == 0 {
 		return 0
 	}
 	// By the clock, but never longer than if they had come just now: the
 	// clock may have been put back.
-	s := o.conn.srv
 	if o.since.IsZero() {
 		o.since = time.Now()
 	}
 	newest := o.held[len(o.held)-1].Time
-	return min(newest.Add(s.slack).Sub(s.now()), s.slack-time.Since(o.since))
+	return min(newest.Add(slack).Sub(o.conn.srv.now()), slack-time.Since(o.since))
 }
 
 // catchUp writes what arrived by the given time. If only while live, it
