@@ -206,6 +206,8 @@ var volatile = []struct {
 	{regexp.MustCompile(` +`), " "},                                   // columns
 }
 
+var bandwidthEvent = regexp.MustCompile(`^\s*BW [0-9]+ [0-9]+\s*$`)
+
 func steady(line string) string {
 	for _, v := range volatile {
 		line = v.re.ReplaceAllString(line, v.by)
@@ -214,13 +216,16 @@ func steady(line string) string {
 }
 
 // pageLines takes a page as a set of lines, whole once it has these words:
-// nyx orders connections by how long it has seen them.
+// nyx orders connections by how long it has seen them. Which of the BW events
+// the interpreter shows depends on the moment in which it was asked.
 func pageLines(words ...string) func([]string) ([]string, bool) {
 	return func(lines []string) ([]string, bool) {
 		text := strings.Join(lines, "\n")
 		out := make([]string, 0, len(lines))
 		for _, l := range lines {
-			out = append(out, steady(l))
+			if !bandwidthEvent.MatchString(l) {
+				out = append(out, steady(l))
+			}
 		}
 		slices.Sort(out)
 		return out, !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })

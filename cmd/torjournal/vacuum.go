@@ -146,7 +146,7 @@ func (p program) printVacuumed(path string, v vacuumed) error {
 	fmt.Fprintf(p.stdout, "%s: %s before, %s now; %s, %d were removed\n",
 		path, formatSize(uint64(v.Before)), formatSize(uint64(v.After)), left, v.Evicted)
 	if v.Replaced != nil {
-		fmt.Fprintf(p.stdout, "%s were changed, with the key %s\n", count(int(*v.Replaced), "record"), v.Scrub)
+		fmt.Fprintf(p.stdout, "changed by --scrub, with the key %s: %s\n", v.Scrub, count(int(*v.Replaced), "record"))
 	}
 	return nil
 }

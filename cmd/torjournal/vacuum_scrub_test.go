@@ -107,7 +107,7 @@ func TestVacuumScrub(t *testing.T) {
 		return wire
 	})
 	stdout, stderr := torjournal(t, 0, "vacuum", "--journal", plain, "--scrub", "--scrub-key", keyFile)
-	if !regexp.MustCompile(`records 1 to \d+ are left, 0 were removed\n\d+ records were changed, with the key `+h.ID()+`\n$`).MatchString(stdout) || stderr != "" {
+	if !regexp.MustCompile(`records 1 to \d+ are left, 0 were removed\nchanged by --scrub, with the key `+h.ID()+`: \d+ records\n$`).MatchString(stdout) || stderr != "" {
 		t.Errorf("it says\n%s%s", stdout, stderr)
 	}
 	torjournal(t, 0, "vacuum", "--journal", hashed)
