@@ -252,7 +252,7 @@ func decodeBatch(h header, stored []byte, types event.Set) ([]Record, error) {
 		n = min(n, 64)
 	}
 	recs := make([]Record, 0, n)
-	_, err := eachRecord(h, stored, Range{Types: types}, func(r *Record) bool {
+	_, err := eachRecord(h, stored, Range{Types: types}, new(Record), func(r *Record) bool {
 		recs = append(recs, *r)
 		return true
 	})
@@ -263,18 +263,19 @@ func decodeBatch(h header, stored []byte, types event.Set) ([]Record, error) {
 }
 
 // eachRecord calls visit for the records of the envelope's payload that are in
-// r, but for its session, until visit returns false; then more is false. The
-// Record is visit's to copy and not to keep. After an error, which comes where
-// the payload does not parse, some may have been visited.
-func eachRecord(h header, stored []byte, r Range, visit func(*Record) bool) (more bool, err error) {
+// r, but for its session, until visit returns false; then more is false. It
+// visits each of them in rec. After an error, which comes where the payload does
+// not parse, some may have been visited.
+func eachRecord(h header, stored []byte, r Range, rec *Record, visit func(*Record) bool) (more bool, err error) {
+	rec.Session = h.session
 	if h.codec == codecColumns {
-		return eachOfColumns(h, stored, r, visit)
+		return eachOfColumns(h, stored, r, rec, visit)
 	}
 	payload, err := unpack(h, stored)
 	if err != nil {
 		return false, err
 	}
-	return eachOfLines(h, payload, r, visit)
+	return eachOfLines(h, payload, r, rec, visit)
 }
 
 func unpack(h header, stored []byte) ([]byte, error) {
@@ -305,11 +306,10 @@ var unzstd = func() *zstd.Decoder {
 	return d
 }()
 
-func eachOfLines(h header, payload []byte, r Range, visit func(*Record) bool) (more bool, err error) {
+func eachOfLines(h header, payload []byte, r Range, rec *Record, visit func(*Record) bool) (more bool, err error) {
 	n := h.count()
 	p := payloadReader{rest: payload}
 	b := r.bounds(&h)
-	rec := Record{Session: h.session}
 	var us int64
 	for i := range n {
 		rec.Seq, rec.Type = h.first+i, p.typ()
@@ -321,7 +321,7 @@ func eachOfLines(h header, payload []byte, r Range, visit func(*Record) bool) (m
 		if !b.hold(rec.Seq, us) || !r.Types.Empty() && !r.Types.Has(rec.Type) {
 			continue
 		}
-		if rec.Time = arrival(us); !visit(&rec) {
+		if rec.Time = arrival(us); !visit(rec) {
 			return false, nil
 		}
 	}

@@ -29,7 +29,12 @@ var noTypes event.Set
 
 // fetch finds the stored batch for Reader.Fetch among the records up to
 // limit, in as many short transactions as it takes.
-func (s *store) fetch(ctx context.Context, seq, limit uint64, r Range) (st Stored, err error) {
+func (s *store) fetch(ctx context.Context, seq, limit uint64, r Range) (Stored, error) {
+	return s.search(ctx, seq, limit, r, nil)
+}
+
+// search is fetch; look is fetcher's.
+func (s *store) search(ctx context.Context, seq, limit uint64, r Range, look func(Stored) error) (st Stored, err error) {
 	seq = max(seq, r.From, 1)
 	from, next, lost := seq, seq, false
 	for {
@@ -37,7 +42,7 @@ func (s *store) fetch(ctx context.Context, seq, limit uint64, r Range) (st Store
 			return st, err
 		}
 		err := s.view(func(tx *txn) error {
-			f := fetcher{tx: tx, limit: limit, r: r, from: from, next: next, lost: lost, budget: scanEntries}
+			f := fetcher{tx: tx, limit: limit, r: r, from: from, next: next, lost: lost, budget: scanEntries, look: look}
 			st, err = f.find()
 			from, next, lost = f.from, f.next, f.lost
 			return err
@@ -63,10 +68,11 @@ type fetcher struct {
 	tx     *txn
 	limit  uint64 // last number that may be given away
 	r      Range
-	budget int    // entries that may still be looked at
-	from   uint64 // in, out: what is asked for and lies before it is gone
-	next   uint64 // in: where to begin; out: what was not looked at yet
-	lost   bool   // in, out: some of what is gone was lost to damage
+	budget int                // entries that may still be looked at
+	look   func(Stored) error // not nil: Data is not copied but shown to it within the transaction, of the tail one batch
+	from   uint64             // in, out: what is asked for and lies before it is gone
+	next   uint64             // in: where to begin; out: what was not looked at yet
+	lost   bool               // in, out: some of what is gone was lost to damage
 }
 
 func (f *fetcher) find() (Stored, error) {
@@ -85,6 +91,10 @@ func (f *fetcher) find() (Stored, error) {
 	st, err := f.inBlocks()
 	if err == nil && st.Data == nil {
 		st, err = f.inTail()
+	}
+	if err == nil && f.look != nil && len(st.Data) > 0 {
+		err = f.look(st)
+		st.Data = nil
 	}
 	return st, err
 }
@@ -125,7 +135,10 @@ func (f *fetcher) inBlocks() (Stored, error) {
 			}
 		case f.r.mayHold(&h):
 			data, err := block(f.tx, h)
-			return Stored{First: h.first, Last: h.last, Data: f.tx.own(data)}, err
+			if f.look == nil {
+				data = f.tx.own(data)
+			}
+			return Stored{First: h.first, Last: h.last, Data: data}, err
 		}
 		f.next = h.last + 1
 		if f.budget--; f.budget == 0 {
@@ -166,9 +179,13 @@ func (f *fetcher) inTail() (st Stored, err error) {
 		case h.last > f.limit || f.r.To != 0 && h.first > f.r.To,
 			st.Data != nil && len(st.Data)+len(data) > runBytes:
 			return st, eofIfEmpty(st)
+		case f.look != nil && f.r.mayHold(&h):
+			return Stored{First: h.first, Last: h.last, Data: data}, nil
 		case st.Data != nil || f.r.mayHold(&h):
 			if st.Data == nil {
 				st.First = h.first
+			} else if cap(st.Data) < runBytes {
+				st.Data = append(make([]byte, 0, runBytes), st.Data...) // once: another batch may follow each
 			}
 			st.Last, st.Data = h.last, append(st.Data, data...)
 		}
@@ -224,31 +241,29 @@ func (s *store) seekTime(ctx context.Context, t time.Time, limit uint64) (uint64
 
 // bounds returns what the file holds up to limit.
 func (s *store) bounds(ctx context.Context, limit uint64) (b Bounds, err error) {
-	first, err := s.fetch(ctx, 1, limit, Range{})
-	if errors.Is(err, io.EOF) || err == nil && len(first.Data) == 0 {
-		return b, nil
+	_, err = s.search(ctx, 1, limit, Range{}, func(st Stored) (err error) {
+		b.First = st.First
+		b.FirstTime, err = timeOf(st.Data, st.First)
+		return err
+	})
+	if errors.Is(err, io.EOF) || err == nil && b.First == 0 {
+		return Bounds{}, nil
 	}
 	if err != nil {
-		return b, err
+		return Bounds{}, at(s.path, err)
 	}
-	var data []byte
 	err = s.view(func(tx *txn) error {
 		last, err := newestHeld(tx)
 		if err != nil || last == 0 {
 			return err
 		}
 		b.Last = min(last, limit)
-		st, err := (&fetcher{tx: tx, limit: limit, from: b.Last, next: b.Last, budget: scanEntries}).find()
-		data = st.Data
+		_, err = (&fetcher{tx: tx, limit: limit, from: b.Last, next: b.Last, budget: scanEntries, look: func(st Stored) (err error) {
+			b.LastTime, err = timeOf(st.Data, b.Last)
+			return err
+		}}).find()
 		return err
 	})
-	if err != nil {
-		return b, err
-	}
-	b.First = first.First
-	if b.FirstTime, err = timeOf(first.Data, b.First); err == nil {
-		b.LastTime, err = timeOf(data, b.Last)
-	}
 	return b, at(s.path, err)
 }
 

@@ -42,7 +42,7 @@ type File struct {
 // not encrypted. It looks at the file at once, so that its error says what is
 // wrong with it.
 func OpenFile(path string, key *Key) (*File, error) {
-	opt, err := Options{Key: key, lockTimeout: readLockTimeout}.withDefaults()
+	opt, err := Options{Key: key, lockTimeout: readLockTimeout, seen: new(glance)}.withDefaults()
 	if err != nil {
 		return nil, err
 	}

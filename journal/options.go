@@ -28,6 +28,7 @@ type Options struct {
 	keyless     bool                 // no value of the file is going to be looked at: Key is not needed
 	lockTimeout time.Duration        // default lockTimeout
 	openFile    openFunc             // default os.OpenFile
+	seen        *glance              // what was looked at before; default nothing
 	sealBytes   int                  // default by MaxSize, see sealTarget
 	windowBytes int                  // default windowBytes
 	queueBytes  int                  // default queueBytes

@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"io"
 	"os"
+	"time"
 )
 
 // bbolt's meta page: a page header, then these fields in the byte order of
@@ -30,8 +31,8 @@ type boltMeta struct {
 
 // preflight looks at both meta pages of an open file before bbolt maps it: a
 // file that is shorter than they say would end the process with a fault that
-// nothing can recover from.
-func preflight(f *os.File) error {
+// nothing can recover from. What seen has found good is not gone through again.
+func preflight(f *os.File, seen *glance) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -54,7 +55,40 @@ func preflight(f *os.File) error {
 	if err := bothMetas(f, meta); err != nil {
 		return err
 	}
-	return checkBranches(f, meta)
+	if seen.same(info, meta) {
+		return nil
+	}
+	if err := checkBranches(f, meta); err != nil {
+		return err
+	}
+	seen.keep(info, meta)
+	return nil
+}
+
+// glance is the file whose pages were last found good. A reader that opens a
+// file for each question would read a page of each thousand records anew.
+type glance struct {
+	info os.FileInfo
+	txid uint64
+}
+
+// settledAfter is how old a file's last change must be for the next one to
+// have another time: file systems count time in ticks.
+const settledAfter = time.Second
+
+func (g *glance) same(info os.FileInfo, meta boltMeta) bool {
+	return g != nil && g.info != nil && g.txid == meta.txid && os.SameFile(g.info, info) &&
+		g.info.Size() == info.Size() && g.info.ModTime().Equal(info.ModTime())
+}
+
+func (g *glance) keep(info os.FileInfo, meta boltMeta) {
+	if g == nil {
+		return
+	}
+	*g = glance{}
+	if time.Since(info.ModTime()) > settledAfter {
+		*g = glance{info, meta.txid}
+	}
 }
 
 // bothMetas makes sure that neither meta page is garbled: bbolt would take the

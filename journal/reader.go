@@ -65,11 +65,12 @@ func (s Stored) Decode(types event.Set) (out []Record, err error) {
 // is referenced. The error is a *DamageError, and visit may have been called
 // before.
 func (s Stored) Each(r Range, visit func(*Record) bool) error {
+	rec := new(Record)
 	return s.batches(func(h header, payload []byte) (bool, error) {
 		if r.Session != 0 && h.session != r.Session {
 			return true, nil
 		}
-		return eachRecord(h, payload, r, visit)
+		return eachRecord(h, payload, r, rec, visit)
 	})
 }
 

@@ -159,7 +159,7 @@ func openLocked(path string, flag int, mode os.FileMode, opt Options, readOnly b
 			named, err = hasName(f, path)
 		}
 		if err == nil && named {
-			err = preflight(f)
+			err = preflight(f, opt.seen)
 		}
 		if err == nil && named {
 			return f, nil

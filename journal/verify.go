@@ -101,7 +101,7 @@ func (v *verifier) file() error {
 	defer f.Close()
 	defer unlock(f)
 	var d *DamageError
-	if err := preflight(f); errors.As(err, &d) {
+	if err := preflight(f, nil); errors.As(err, &d) {
 		v.damage("", nil, d)
 	} else if err != nil {
 		return openError(v.path, err)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -27,6 +28,7 @@ type recordPrinter struct {
 	form   string
 	loc    *time.Location
 	colour bool // of the form for people
+	stamp  stamp
 }
 
 func newRecordPrinter(w io.Writer, form string, loc *time.Location) (*recordPrinter, error) {
@@ -90,7 +92,7 @@ func (p *recordPrinter) short(r journal.Record) error {
 	if p.colour {
 		line = append(line, faint...)
 	}
-	line = r.Time.In(p.loc).AppendFormat(line, "Jan 02 15:04:05.000000 ")
+	line = p.stamp.append(line, r.Time, p.loc)
 	if p.colour {
 		line = append(append(line, plain...), colourOf(&r)...)
 	}
@@ -107,14 +109,48 @@ func (p *recordPrinter) short(r journal.Record) error {
 	return err
 }
 
+// stamp writes times. It remembers the last second, which many records share.
+type stamp struct {
+	sec  int64
+	text []byte // of the second; none: of no second yet
+}
+
+func (s *stamp) append(dst []byte, t time.Time, loc *time.Location) []byte {
+	if sec := t.Unix(); sec != s.sec || len(s.text) == 0 {
+		s.sec, s.text = sec, t.In(loc).AppendFormat(s.text[:0], "Jan 02 15:04:05.")
+	}
+	us := t.Nanosecond() / 1000
+	dst = append(dst, s.text...)
+	for by := 100_000; by > 0; by /= 10 {
+		dst = append(dst, byte('0'+us/by%10))
+	}
+	return append(dst, ' ')
+}
+
 // appendPrintable is printable for bytes.
 func appendPrintable(dst, b []byte) []byte {
-	for _, c := range b {
-		if c < ' ' || c > '~' {
-			return append(dst, printable(string(b))...)
-		}
+	if !isPlain(b) {
+		return append(dst, printable(string(b))...)
 	}
 	return append(dst, b...)
+}
+
+// isPlain reports whether b is printable ASCII alone. It looks at eight bytes at
+// once: the high bit of each that is below ' ' or above '~' is set.
+func isPlain(b []byte) bool {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	for ; len(b) >= 8; b = b[8:] {
+		x := binary.LittleEndian.Uint64(b)
+		if (x|(x+ones)|(x-' '*ones))&high != 0 {
+			return false
+		}
+	}
+	for _, c := range b {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // printable escapes what could steer a terminal: an event's text comes from

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/urfave/cli/v2"
 
@@ -46,6 +47,7 @@ func (p program) replay(c *cli.Context) error {
 	if _, err := p.timeRange(c); err != nil {
 		return err
 	}
+	collectLater(os.Getenv)
 	return p.withReader(c, func(ctx context.Context, rd *daemon.Reader) error {
 		r, err := p.selection(c, rd, c.IsSet("lines") || events.bounded())
 		if err != nil {

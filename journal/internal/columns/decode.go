@@ -99,7 +99,6 @@ const (
 )
 
 func (d *Decoder) end(limit int) {
-	d.sections.end()
 	if limit > usualBlock || limit+maxColumns-d.words > usualWords || stateLimit(limit)-d.state > usualState {
 		*d = Decoder{sections: unpacker{z: d.sections.z}}
 	}
@@ -175,7 +174,6 @@ func (d *Decoder) TimeAt(data []byte, i int) (us int64, err error) {
 	}
 	in.skipSection()
 	d.sections.begin(maxID, 0)
-	defer d.sections.end()
 	var times bytesReader
 	if times.data, err = in.section(&d.sections); err != nil {
 		return 0, err

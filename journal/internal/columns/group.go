@@ -22,7 +22,6 @@ type groupReader struct {
 	codes bytesReader
 	last  []uint32
 
-	keys     []int64 // by entity
 	ents     keyTable
 	keyCodes bytesReader
 	keyAfter ranks
@@ -69,7 +68,7 @@ func (g *groupReader) open(in *bytesReader, u *unpacker) error {
 	g.keyAfter.reset()
 	g.hopAfter.reset()
 	g.ents.reset()
-	g.last, g.keys = g.last[:0], append(g.keys[:0], 0)
+	g.last = g.last[:0]
 	g.prevEnt, g.maxKey = 0, 0
 	metaBytes, err := in.section(u)
 	if err != nil {
@@ -235,14 +234,12 @@ func (g *groupReader) entity() (ent uint32, ok bool) {
 	default:
 		key := g.maxKey + 1
 		if code != keyNext {
-			key = g.keys[g.prevEnt] + unzigzag(code-keyFar)
+			key = g.ents.keys[g.prevEnt] + unzigzag(code-keyFar)
 		}
-		if ent = g.ents.entity(key, uint32(len(g.keys))); int(ent) == len(g.keys) {
-			g.keys = append(g.keys, key)
-		}
+		ent = g.ents.number(key)
 		g.keyAfter.at(g.prevEnt).insert(ent)
 	}
-	g.prevEnt, g.maxKey = ent, max(g.maxKey, g.keys[ent])
+	g.prevEnt, g.maxKey = ent, max(g.maxKey, g.ents.keys[ent])
 	return ent, true
 }
 

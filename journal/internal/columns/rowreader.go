@@ -241,7 +241,7 @@ func (d *Decoder) cells(g *groupReader, steps []step, ent uint32, l *line, arriv
 			if ent == 0 {
 				return i
 			}
-			at = putDecimal(out, at, g.keys[ent])
+			at = putDecimal(out, at, g.ents.keys[ent])
 			continue
 		case stepNumber:
 			if int(ent) < len(c.num) {

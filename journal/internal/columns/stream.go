@@ -140,14 +140,12 @@ type unpacker struct {
 
 // begin bounds the bytes of all columns together by those of the wire forms: a
 // value takes ten bytes at most where it stands for a byte of text, and
-// usually far fewer.
-func (u *unpacker) begin(n, limit int) { u.left, u.used = 1<<20+10*n+10*limit, 0 }
-
-// end keeps room for as much as there was.
-func (u *unpacker) end() {
+// usually far fewer. It makes room for as much as the block before took.
+func (u *unpacker) begin(n, limit int) {
 	if u.used > cap(u.buf) && u.used <= scratchKept {
 		u.buf = make([]byte, 0, u.used+u.used/8)
 	}
+	u.left, u.used = 1<<20+10*n+10*limit, 0
 }
 
 // room returns n bytes to unpack to, and padding.

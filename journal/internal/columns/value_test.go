@@ -62,12 +62,11 @@ func TestKeyTable(t *testing.T) {
 		want := make(map[int64]uint32)
 		for range n {
 			key := rnd.Int64() >> rnd.IntN(64)
-			next := uint32(len(want) + 1)
 			if _, ok := want[key]; !ok {
-				want[key] = next
+				want[key] = uint32(len(want) + 1)
 			}
-			if got := k.entity(key, next); got != want[key] {
-				t.Fatalf("key %d is entity %d, not %d", key, got, want[key])
+			if got := k.number(key); got != want[key] || k.keys[got] != key {
+				t.Fatalf("key %d is number %d, not %d", key, got, want[key])
 			}
 		}
 	}
