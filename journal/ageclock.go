@@ -25,10 +25,10 @@ const (
 func newAgeClock(opt Options) *ageClock {
 	start := opt.Now()
 	return &ageClock{maxAge: opt.MaxAge, base: start.Round(0), read: func() (time.Time, time.Duration) {
-		now := opt.Now()
-		if opt.monotonic != nil {
-			return now.Round(0), opt.monotonic()
+		if opt.clocks != nil {
+			return opt.clocks()
 		}
+		now := opt.Now()
 		return now.Round(0), now.Sub(start)
 	}}
 }

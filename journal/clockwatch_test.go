@@ -25,7 +25,7 @@ func newTwoClocks() *twoClocks {
 
 func (c *twoClocks) options(opt Options) Options {
 	opt.Now = func() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.wall }
-	opt.monotonic = func() time.Duration { c.mu.Lock(); defer c.mu.Unlock(); return c.mono }
+	opt.clocks = func() (time.Time, time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); return c.wall, c.mono }
 	return opt
 }
 
@@ -88,7 +88,7 @@ func TestClockJumpInsideATurn(t *testing.T) {
 	clock := newTwoClocks()
 	opt := clock.options(Options{})
 	w, stop := startWriter(t, f, func(w *writer) {
-		w.q.now, w.q.monotonic, w.env.now = opt.Now, opt.monotonic, opt.Now
+		w.q.now, w.q.clocks, w.env.now = opt.Now, opt.clocks, opt.Now
 	})
 	put(t, w, word("held"))
 	for w.q.waits() { // until the writer has it

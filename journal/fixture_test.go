@@ -17,7 +17,7 @@ import (
 func makeEncrypted(t *testing.T, path string) {
 	t.Helper()
 	clock := &stepClock{now: noon}
-	j := openTest(t, path, Options{Key: testKey(t), MaxSize: MinMaxSize, MaxAge: time.Hour, sealBytes: 4 << 10, Now: clock.Now, monotonic: clock.since(noon)})
+	j := openTest(t, path, Options{Key: testKey(t), MaxSize: MinMaxSize, MaxAge: time.Hour, sealBytes: 4 << 10, Now: clock.Now, clocks: clock.since(noon)})
 	for n := 1; n <= 900; n++ {
 		if n%300 == 1 {
 			if _, _, err := j.BeginSession(within(t), event.Source{Name: "tor", PID: n}); err != nil {

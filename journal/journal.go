@@ -82,7 +82,7 @@ func start(s *store, opt Options) (*Journal, error) {
 		return nil, err
 	}
 	j.q = newQueue(opt.queueBytes, opt.Now)
-	j.q.monotonic = opt.monotonic
+	j.q.clocks = opt.clocks
 	j.win = newWindow(opt.windowBytes, state.next)
 	j.sealer = &sealer{store: s, enc: blockEncoder, jobs: make(chan sealJob, 1), out: make(chan sealResult, 1), done: make(chan struct{})}
 	j.committer = com

@@ -113,7 +113,7 @@ func (m *model) faulty(commit commitFunc) commitFunc {
 }
 
 func (m *model) open(t *rapid.T) {
-	m.opt.monotonic = m.clock.since(m.clock.Now())
+	m.opt.clocks = m.clock.since(m.clock.Now())
 	j, err := Open(m.path, m.opt)
 	if err != nil {
 		t.Fatal(err)

@@ -25,16 +25,16 @@ type Options struct {
 	// without a monotonic reading makes Settled depend on wall time.
 	Now func() time.Time
 
-	keyless     bool                 // no value of the file is going to be looked at: Key is not needed
-	lockTimeout time.Duration        // default lockTimeout
-	openFile    openFunc             // default os.OpenFile
-	seen        *glance              // what was looked at before; default nothing
-	sealBytes   int                  // default by MaxSize, see sealTarget
-	windowBytes int                  // default windowBytes
-	queueBytes  int                  // default queueBytes
-	outageRetry time.Duration        // default outageRetry
-	roomWait    time.Duration        // default roomWait
-	monotonic   func() time.Duration // since Open; default by Now
+	keyless     bool                                        // no value of the file is going to be looked at: Key is not needed
+	lockTimeout time.Duration                               // default lockTimeout
+	openFile    openFunc                                    // default os.OpenFile
+	seen        *glance                                     // what was looked at before; default nothing
+	sealBytes   int                                         // default by MaxSize, see sealTarget
+	windowBytes int                                         // default windowBytes
+	queueBytes  int                                         // default queueBytes
+	outageRetry time.Duration                               // default outageRetry
+	roomWait    time.Duration                               // default roomWait
+	clocks      func() (wall time.Time, mono time.Duration) // one look at both; default by Now
 	wrapCommit  func(commitFunc) commitFunc
 	freeSpace   func(dir string) (int64, error) // bytes that may be written there; default freeSpace
 	vacuumStep  func(step string)               // called before each step of a vacuum that others could see; default nothing

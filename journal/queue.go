@@ -70,11 +70,11 @@ type op struct {
 // Settled a comparison with the oldest.
 type queue struct {
 	// immutable
-	limit     int // bytes
-	now       func() time.Time
-	start     time.Time
-	monotonic func() time.Duration // instead of now's monotonic reading; nil: not
-	wake      chan struct{}        // capacity 1; sent to when the writer has something to do
+	limit  int // bytes
+	now    func() time.Time
+	start  time.Time
+	clocks func() (wall time.Time, mono time.Duration) // one look at both; nil: by now
+	wake   chan struct{}                               // capacity 1; sent to when the writer has something to do
 
 	mu       sync.Mutex
 	items    itemList // guarded by mu; they wait for the writer
@@ -109,10 +109,11 @@ func newQueue(limit int, now func() time.Time) *queue {
 // clock returns the time of now: wall clock, in µs since 1970, and monotonic
 // since the queue was made.
 func (q *queue) clock() (us int64, mono time.Duration) {
-	now := q.now()
-	if q.monotonic != nil {
-		return now.UnixMicro(), q.monotonic()
+	if q.clocks != nil {
+		wall, mono := q.clocks()
+		return wall.UnixMicro(), mono
 	}
+	now := q.now()
 	return now.UnixMicro(), now.Sub(q.start)
 }
 

@@ -213,9 +213,13 @@ func (c *stepClock) Now() time.Time {
 	return c.now
 }
 
-// since is a monotonic clock that begins at start.
-func (c *stepClock) since(start time.Time) func() time.Duration {
-	return func() time.Duration { return c.Now().Sub(start) }
+// since looks at c and at a monotonic clock that begins at start. Two looks
+// with a step between them would show a jump.
+func (c *stepClock) since(start time.Time) func() (time.Time, time.Duration) {
+	return func() (time.Time, time.Duration) {
+		now := c.Now()
+		return now, now.Sub(start)
+	}
 }
 
 func (c *stepClock) step(d time.Duration) {

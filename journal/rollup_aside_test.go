@@ -66,7 +66,7 @@ func testDamagedRollups(t *testing.T, key *Key) {
 			clock := &stepClock{now: noon}
 			var log lockedLog
 			path := filepath.Join(t.TempDir(), "journal.db")
-			opt := Options{Key: key, sealBytes: 4 << 10, Now: clock.Now, monotonic: clock.since(noon), Logger: slog.New(slog.NewTextHandler(&log, nil))}
+			opt := Options{Key: key, sealBytes: 4 << 10, Now: clock.Now, clocks: clock.since(noon), Logger: slog.New(slog.NewTextHandler(&log, nil))}
 			j := openTest(t, path, opt)
 			add := func() {
 				for i := range 60 {
