@@ -82,12 +82,14 @@ func (s *syncWatch) open(path string, opt Options) *Journal {
 			return out, err
 		}
 	}
+	var f *os.File
+	s.t.Cleanup(func() { _ = f.Close() }) // behind the journal, which seals on by itself
 	j := openTest(s.t, path, opt)
-	f, err := os.Open(j.store.path)
+	var err error
+	f, err = os.Open(j.store.path)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { _ = f.Close() })
 	s.fd = int(f.Fd())
 	s.look("Open's return")
 	s.hook(j)
