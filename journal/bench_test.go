@@ -173,7 +173,7 @@ func BenchmarkFanOut(b *testing.B) {
 		for _, batch := range []int{1, 16, 256} {
 			b.Run(fmt.Sprintf("cursors=%d/batch=%d", cursors, batch), func(b *testing.B) {
 				w := newWindow(1<<30, 1) // no file behind it: nobody may fall out
-				j := &Journal{win: w, cache: newBlockCache()}
+				j := &Journal{win: w, cache: &blockCache{}, bench: newWorkbench()}
 				events := max(1, b.N/cursors)
 				var wg sync.WaitGroup
 				var read atomic.Int64

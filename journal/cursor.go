@@ -437,10 +437,10 @@ func (c *Cursor) rejoin(ch *Chunk) (first, limit uint64) {
 // load reads the run that holds the cursor's next record from the file. It
 // returns nil if there is none up to limit. Only one cursor does so at a time.
 func (c *Cursor) load(ctx context.Context, limit uint64, ch *Chunk) (*decoded, error) {
-	if err := c.j.cache.begin(ctx); err != nil {
+	if err := c.j.bench.read(ctx); err != nil {
 		return nil, err
 	}
-	defer c.j.cache.end()
+	defer c.j.bench.done()
 	if run := c.j.cache.get(c.seq); run != nil {
 		return run, nil // of somebody else, meanwhile
 	}

@@ -22,6 +22,7 @@ type Journal struct {
 	q      *queue
 	win    *window
 	cache  *blockCache
+	bench  *workbench
 	chunks chunkPool
 	pieces sync.Pool // *[pieceItems]item, cleared: of Append
 	writer *writer
@@ -63,7 +64,7 @@ func Open(path string, opt Options) (*Journal, error) {
 
 // start builds what stands around an open file and starts its goroutines.
 func start(s *store, opt Options) (*Journal, error) {
-	j := &Journal{opt: opt, store: s, cache: newBlockCache(), stop: make(chan struct{}), counts: newCounts()}
+	j := &Journal{opt: opt, store: s, cache: &blockCache{}, bench: newWorkbench(), stop: make(chan struct{}), counts: newCounts()}
 	state, err := readState(s)
 	if err != nil {
 		return nil, err
@@ -84,7 +85,7 @@ func start(s *store, opt Options) (*Journal, error) {
 	j.q = newQueue(opt.queueBytes, opt.Now)
 	j.q.clocks = opt.clocks
 	j.win = newWindow(opt.windowBytes, state.next)
-	j.sealer = &sealer{store: s, enc: blockEncoder, jobs: make(chan sealJob, 1), out: make(chan sealResult, 1), done: make(chan struct{})}
+	j.sealer = &sealer{store: s, bench: j.bench, enc: blockEncoder, jobs: make(chan sealJob, 1), out: make(chan sealResult, 1), done: make(chan struct{})}
 	j.committer = com
 	j.limits.Store(&Limits{MaxSize: opt.MaxSize, MaxAge: opt.MaxAge})
 	commit := commitFunc(com.commit)

@@ -12,6 +12,7 @@ import (
 type sealer struct {
 	// immutable
 	store *store
+	bench *workbench
 	enc   *packer         // owned by the sealer's goroutine
 	jobs  chan sealJob    // capacity 1; sent to by the writer, which has one job at work at most
 	out   chan sealResult // capacity 1; received from by the writer
@@ -39,7 +40,11 @@ func (s *sealer) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case job := <-s.jobs:
+			if s.bench.seal(ctx) != nil {
+				return
+			}
 			made, err := s.seal(job)
+			s.bench.done()
 			s.out <- sealResult{made, err, job.repack()} // never blocks: one job, one place
 		}
 	}
