@@ -19,7 +19,7 @@ import (
 )
 
 // newJournalRig is a server over a real journal.
-func newJournalRig(t testing.TB, opt journal.Options) (*rig, *journal.Journal) {
+func newJournalRig(t testing.TB, opt journal.Options, tune ...func(*Options)) (*rig, *journal.Journal) {
 	t.Helper()
 	j, err := journal.Open(filepath.Join(t.TempDir(), "journal.db"), opt)
 	if err != nil {
@@ -30,7 +30,8 @@ func newJournalRig(t testing.TB, opt journal.Options) (*rig, *journal.Journal) {
 			t.Errorf("close the journal: %v", err)
 		}
 	})
-	return newRig(t, Access{NoAuth: true, History: true}, func(o *Options) { o.Journal = j }), j
+	tune = append(tune, func(o *Options) { o.Journal = j })
+	return newRig(t, Access{NoAuth: true, History: true}, tune...), j
 }
 
 // record appends events and waits until they are published.
@@ -268,4 +269,25 @@ func TestSettledOrder(t *testing.T) {
 		p.send("GETINFO version\r\n")
 		p.expect(wire, "250-version=0.4.9.11", "250 OK")
 	}
+}
+
+// TestCallWhileEventsWait: what is published while earlier events wait for a
+// reply comes after them, though the cursor has called before they went out.
+func TestCallWhileEventsWait(t *testing.T) {
+	r, j := newJournalRig(t, journal.Options{}, func(o *Options) { o.slack = time.Minute })
+	r.tor.began, r.tor.answer = make(chan struct{}), make(chan struct{})
+	p := r.subscriber("BW")
+	p.send("SIGNAL DUMP\r\n")
+	<-r.tor.began
+	r.srv.mu.Lock()
+	out := r.srv.conns[1].out
+	r.srv.mu.Unlock()
+	for n := 1; n <= 3; n++ {
+		record(t, j, fmt.Sprintf("650 BW %d 0", n))
+		until(t, "the event to be held, or its call to be heard", func() bool {
+			return out.position.Load() > 1 && out.state.Load() == working && len(out.kick) == 0
+		})
+	}
+	r.tor.answer <- struct{}{}
+	p.expect("250 OK", "650 BW 1 0", "650 BW 2 0", "650 BW 3 0")
 }

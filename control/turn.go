@@ -234,7 +234,8 @@ func (o *outlet) close(err error) {
 // advance delivers what is held, or else looks for more. It returns how long
 // to wait for the next.
 func (o *outlet) advance(ctx context.Context) (wait time.Duration, err error) {
-	if len(o.held) == 0 {
+	fresh := len(o.held) == 0
+	if fresh {
 		if o.cursor == nil {
 			return nothing, nil
 		}
@@ -251,10 +252,10 @@ func (o *outlet) advance(ctx context.Context) (wait time.Duration, err error) {
 	if _, err := o.step(ctx, time.Time{}); err != nil {
 		return 0, err
 	}
-	if o.idle || len(o.held) == 0 && o.end {
+	if fresh && (o.idle || len(o.held) == 0 && o.end) {
 		return nothing, nil
 	}
-	return 0, nil
+	return 0, nil // what was held before now: the cursor may have called meanwhile, and calls once
 }
 
 // pause returns how long the held records have to wait.
