@@ -51,6 +51,17 @@ type Upstream interface {
 	Close() error
 }
 
+// Asker answers questions about what events change, in order with the events.
+type Asker interface {
+	// Ask returns the source's exact reply to a command of one line, given
+	// without its end. arrived is called when the reply has come: every event
+	// that the source sent before it is with the journal, and none that it
+	// sent after it is. It does not wait. After an error, or the end of ctx,
+	// the command may be sent on an Upstream; arrived is not called any more.
+	// The reply belongs to the caller.
+	Ask(ctx context.Context, command string, arrived func()) (reply []byte, err error)
+}
+
 // Demand hears which events the connections want.
 type Demand interface {
 	// Want replaces what the connection of that number wants. It returns

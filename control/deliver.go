@@ -15,8 +15,8 @@ import (
 )
 
 // step writes the next records, at most one chunk of them and not much more
-// than stepBytes, and none that arrived after by (zero: no limit). It reports
-// whether it found nothing more to write under that limit.
+// than stepBytes, and none that arrived after by (zero: no limit but the
+// fence). It reports whether it found nothing more to write under that limit.
 func (o *outlet) step(ctx context.Context, by time.Time) (done bool, err error) {
 	if len(o.held) == 0 {
 		if err := o.fetch(ctx); err != nil {
@@ -25,6 +25,9 @@ func (o *outlet) step(ctx context.Context, by time.Time) (done bool, err error) 
 		if o.idle || o.siftedUpTo(by) {
 			return true, o.w.flush()
 		}
+	}
+	if stop := o.fence.Load(); by.IsZero() && stop != nil && o.past == nil && !o.behind {
+		by = *stop // it was set before the first event that it stops came here
 	}
 	n, blocked := o.write(by)
 	o.hold(o.held[min(n, len(o.held)):], nil)

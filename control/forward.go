@@ -47,11 +47,15 @@ func onlyAsks(raw []byte) bool {
 // after returns up to when events must have arrived to go before a reply whose
 // first byte came at the given time (invariant T3).
 func (c *conn) after(at time.Time) time.Time {
-	by := at.Add(-c.srv.slack)
-	if !c.sent.IsZero() && c.sent.Before(by) {
-		if by = at.Add(-c.slack); by.Before(c.sent) {
-			by = c.sent
-		}
+	if stop := c.out.fence.Load(); stop != nil {
+		return *stop
+	}
+	if c.sent.IsZero() {
+		return at.Add(-c.srv.slack)
+	}
+	by := at.Add(-c.slack)
+	if by.Before(c.sent) {
+		by = c.sent // what had arrived then was sent before tor knew of the command
 	}
 	return by
 }

@@ -27,6 +27,8 @@ func (c *conn) getInfo(cmd command) error {
 		}
 	}
 	switch {
+	case asksState(cmd.args):
+		return c.askState(cmd)
 	case own+amended == 0:
 		return c.forward(cmd)
 	case all > maxKeys:

@@ -38,12 +38,18 @@ func newJournalRig(t testing.TB, opt journal.Options, tune ...func(*Options)) (*
 func record(t testing.TB, j *journal.Journal, wires ...string) {
 	t.Helper()
 	for _, w := range wires {
-		if err := j.Append(t.Context(), event.NewRaw([]byte(w+"\r\n"))); err != nil {
-			t.Fatal(err)
-		}
+		append1(t, j, w)
 	}
 	if err := j.Flush(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// append1 appends one event.
+func append1(t testing.TB, j *journal.Journal, wire string) {
+	t.Helper()
+	if err := j.Append(t.Context(), event.NewRaw([]byte(wire+"\r\n"))); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -50,6 +50,11 @@ const (
 	// single-line answers (config-text is multi-line) stay under 64 KiB.
 	maxReplyLine = 1 << 20
 
+	// maxAnswers bounds the replies that are held whole for all connections
+	// together, in bytes: those that must keep their place between events, and
+	// whose controllers do not read. Tor's words about 100 circuits have 20 KiB.
+	maxAnswers = 4 << 20
+
 	// maxFilters bounds what the filters of all connections hold together, in
 	// bytes. One of a line has 3 to 10 KiB; one that is as long as may be can
 	// have 500 KiB, and 2048 of those would be 1 GiB.

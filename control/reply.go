@@ -24,6 +24,7 @@ func (r *reply) begin(at time.Time) error {
 	}
 	r.open = true
 	r.conn.out.awaited.Store(0)
+	r.conn.out.fence.Store(nil)
 	if up := r.conn.up; up != nil {
 		r.conn.out.upDone = up.Done()
 		r.conn.out.bind()

@@ -21,6 +21,7 @@ import (
 type Options struct {
 	Journal *journal.Journal // where events and history come from
 	Backend Backend          // who answers tor's commands; nil: nobody
+	Asker   Asker            // who answers in order with the events; nil: nobody
 	Demand  Demand           // who hears what is wanted; nil: nobody
 	Logger  *slog.Logger     // default: discards
 
@@ -41,6 +42,7 @@ type Server struct {
 	// Immutable.
 	records    recorder
 	backend    Backend
+	asker      Asker // nil: nobody
 	demand     Demand
 	log        *slog.Logger
 	keepOnLoss bool
@@ -55,6 +57,7 @@ type Server struct {
 	stop     chan struct{} // closed by Shutdown: connections take their leave
 	incoming atomic.Int64  // bytes of unfinished commands, see maxIncoming
 	filters  atomic.Int64  // bytes of connections' filters, see maxFilters
+	answers  atomic.Int64  // bytes of replies that are held whole, see maxAnswers
 	serving  sync.WaitGroup
 
 	compiling chan struct{}        // holds a token while a filter is compiled
@@ -102,6 +105,7 @@ func NewServer(opt Options) *Server {
 	s := &Server{
 		records:     journalRecorder{opt.Journal},
 		backend:     opt.Backend,
+		asker:       opt.Asker,
 		demand:      opt.Demand,
 		log:         opt.Logger,
 		keepOnLoss:  opt.KeepOnLoss,

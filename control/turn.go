@@ -23,9 +23,12 @@ import (
 //	    last: no event splits a reply, and commands that change the outlet
 //	    (SETEVENTS, REPLAY) change it between two events.
 //	T3  A reply whose first byte came at T goes after every event of this
-//	    connection that arrived before T − replySlack, and before all others.
-//	    If the command may have caused some, those that arrived after it was
-//	    sent, but no more than causeSlack before T, are others too.
+//	    connection that arrived before its command was sent, or before
+//	    T − replySlack, and before all others. If the command may have caused
+//	    some, those that arrived after it was sent, but no more than
+//	    causeSlack before T, are others too. A reply that came on the
+//	    connection that brings the events goes exactly between the events
+//	    that it came between (ask.go).
 //	T4  While a command waits for its reply's first byte, events wait until
 //	    they are replySlack old, or causeSlack if it may have caused them:
 //	    what it caused shall not be delivered before T is known.
@@ -62,10 +65,11 @@ type outlet struct {
 	kick chan struct{} // capacity 1; sent to by wake while run is at work
 	gone chan struct{} // closed when run has ended for good
 
-	state   atomic.Int32 // resting, working or called
-	leaving atomic.Bool  // set by serve: the source will not answer any more
-	overdue atomic.Bool  // the grace of a connection whose upstream ended is over
-	awaited atomic.Int64 // set by serve: how old events must be while a command's reply has not begun, in ns; 0: none is awaited
+	state   atomic.Int32              // resting, working or called
+	leaving atomic.Bool               // set by serve: the source will not answer any more
+	overdue atomic.Bool               // the grace of a connection whose upstream ended is over
+	fence   atomic.Pointer[time.Time] // events that arrived later wait for a reply; set by who reads from the source, see stopHere
+	awaited atomic.Int64              // set by serve: how old events must be while a command's reply has not begun, in ns; 0: none is awaited
 
 	// Owned by who has the turn.
 	w      sockWriter
@@ -249,8 +253,10 @@ func (o *outlet) advance(ctx context.Context) (wait time.Duration, err error) {
 	if wait := o.pause(); wait > 0 {
 		return wait, o.w.flush()
 	}
-	if _, err := o.step(ctx, time.Time{}); err != nil {
+	if done, err := o.step(ctx, time.Time{}); err != nil {
 		return 0, err
+	} else if done && len(o.held) > 0 && o.past == nil {
+		return nothing, nil // they wait for a reply, which calls
 	}
 	if fresh && (o.idle || len(o.held) == 0 && o.end) {
 		return nothing, nil

@@ -30,7 +30,11 @@ func dialWire(t *testing.T, addr, journal string) *wire {
 
 func dialWireCookie(t *testing.T, addr, cookieFile string) *wire {
 	t.Helper()
-	sock, err := net.Dial("tcp", addr)
+	network := "tcp"
+	if path, unix := strings.CutPrefix(addr, "unix:"); unix {
+		network, addr = "unix", path
+	}
+	sock, err := net.Dial(network, addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,14 +53,19 @@ func dialWireCookie(t *testing.T, addr, cookieFile string) *wire {
 // ask sends a command and returns the last line of its reply.
 func (w *wire) ask(command string) string {
 	w.t.Helper()
-	if _, err := io.WriteString(w.sock, command+"\r\n"); err != nil {
-		w.t.Fatalf("%s: %v", command, err)
-	}
+	w.write(command + "\r\n")
 	for {
 		line := w.line()
 		if len(line) > 3 && line[3] == ' ' && !strings.HasPrefix(line, "650") {
 			return line
 		}
+	}
+}
+
+func (w *wire) write(text string) {
+	w.t.Helper()
+	if _, err := io.WriteString(w.sock, text); err != nil {
+		w.t.Fatalf("%.60s: %v", text, err)
 	}
 }
 

@@ -17,8 +17,10 @@ type exchange struct {
 	chunks  chan []byte   // parts of the reply, lent until taken; nil: it is held whole
 	taken   chan struct{} // the last chunk is the reader's again
 	ended   chan struct{} // closed by the reader after the last byte of the reply
+	most    int           // bytes of the reply that are held, else none is; 0: maxReply, and more ends the connection
 
 	raw []byte // owned by the reader until ended is closed
+	cut bool   // likewise: the reply was longer than most
 }
 
 // Do sends one command, a line without its end, and returns tor's whole
@@ -32,23 +34,31 @@ func (c *Conn) Do(ctx context.Context, command string) (Reply, error) {
 // do is Do, and has the reader call then when the reply has ended: after the
 // events before it, before the events after it.
 func (c *Conn) do(ctx context.Context, command string, then func(Reply)) (Reply, error) {
-	if strings.ContainsAny(command, "\r\n\x00") {
-		return Reply{}, fmt.Errorf("controlport: the command %.40q has more than one line", command)
-	}
 	ex := &exchange{command: firstWord(command), then: then, ended: make(chan struct{})}
+	if err := c.exchange(ctx, command, ex); err != nil {
+		return Reply{}, err
+	}
+	return Reply{raw: ex.raw}, nil
+}
+
+// exchange sends a command of one line and waits until its reply is in ex.
+func (c *Conn) exchange(ctx context.Context, command string, ex *exchange) error {
+	if strings.ContainsAny(command, "\r\n\x00") {
+		return fmt.Errorf("controlport: the command %.40q has more than one line", command)
+	}
 	end, err := c.send(ctx, ex, append([]byte(command), "\r\n"...))
 	if err != nil {
-		return Reply{}, err
+		return err
 	}
 	defer end()
 	select {
 	case <-ex.ended:
 	case <-c.dying:
 		if !isClosed(ex.ended) {
-			return Reply{}, c.gone()
+			return c.gone()
 		}
 	}
-	return Reply{raw: ex.raw}, nil
+	return nil
 }
 
 // must is Do for commands that have to succeed: a refusal is an error.
@@ -139,13 +149,17 @@ func (c *Conn) answer(part []byte, last bool) error {
 	if ex == nil {
 		return fmt.Errorf("controlport: %w: a reply that nobody asked for: %.100q", ErrMalformed, part)
 	}
-	if ex.chunks != nil {
+	switch {
+	case ex.chunks != nil:
 		if err := c.lend(ex, part); err != nil {
 			return err
 		}
-	} else if len(ex.raw)+len(part) > maxReply {
+	case ex.cut:
+	case ex.most > 0 && len(ex.raw)+len(part) > ex.most:
+		ex.raw, ex.cut = nil, true
+	case len(ex.raw)+len(part) > maxReply:
 		return fmt.Errorf("controlport: the reply to %s has more than %d MiB", ex.command, maxReply>>20)
-	} else {
+	default:
 		ex.raw = append(ex.raw, part...)
 	}
 	if last {

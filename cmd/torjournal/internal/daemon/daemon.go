@@ -153,6 +153,7 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 	d.server = control.NewServer(control.Options{
 		Journal: d.journal,
 		Backend: backend{d.source},
+		Asker:   d.source,
 		Demand:  d.source,
 		Logger:  d.cfg.Logger,
 
