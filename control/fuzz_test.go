@@ -3,14 +3,18 @@ package control
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 // FuzzCommand: however the bytes arrive, they are cut into the same commands,
@@ -114,8 +118,41 @@ func FuzzJoin(f *testing.F) {
 	})
 }
 
-// FuzzConnection talks nonsense to a whole server with a stub behind it: it
-// neither panics nor hangs, and what it leaves behind is nothing (newRig).
+// FuzzKeywords: arguments of our commands never panic, every one of them is
+// what stood there, and what is quoted is read back.
+func FuzzKeywords(f *testing.F) {
+	for _, s := range []string{"", `A=1 b="c d" e`, `A="`, `A="\`, `=`, `"a"=b`, "SINCE=\"2026-11-23 08:15\" SPEED=1e9", "a=\tb=\"\"c"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		got, err := keywords(in)
+		if err != nil && got != nil {
+			t.Fatalf("keywords and an error: %v, %v", got, err)
+		}
+		for rest, i := in, 0; i < len(got); i++ {
+			at := strings.Index(rest, got[i].text)
+			if at < 0 || got[i].text == "" || strings.Trim(rest[:at], " \t") != "" {
+				t.Fatalf("%q: %q is not what comes next in %q", in, got[i].text, rest)
+			}
+			rest = rest[at+len(got[i].text):]
+			if i == len(got)-1 && strings.Trim(rest, " \t") != "" {
+				t.Fatalf("%q: %q is left", in, rest)
+			}
+		}
+		escaped := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(in)
+		back, err := keywords(`X="` + escaped + `" Y=2`)
+		if err != nil || len(back) != 2 || back[0].key != "X" || back[0].value != in || back[1].value != "2" {
+			t.Fatalf("%q comes back as %v, %v", in, back, err)
+		}
+		if a, err := parseReplay(in, time.Now()); err == nil && (a.speed < 0 || a.speed > maxSpeed || !a.since.IsZero() && !a.until.IsZero() && a.until.Before(a.since)) {
+			t.Fatalf("%q is read as %+v", in, a)
+		}
+	})
+}
+
+// FuzzConnection talks nonsense to a whole server with a stub behind it, before
+// and after authentication, while events come: it neither panics nor hangs, and
+// leaves nothing behind, no goroutine either (newRig).
 func FuzzConnection(f *testing.F) {
 	talks, err := filepath.Glob("testdata/talk/*.txt")
 	if err != nil {
@@ -132,17 +169,49 @@ func FuzzConnection(f *testing.F) {
 				sent.WriteString(strings.TrimSuffix(s, "\n") + "\r\n")
 			}
 		}
-		f.Add([]byte(sent.String()))
+		f.Add([]byte(sent.String()), false, uint16(0))
+		f.Add([]byte(sent.String()), true, uint16(20))
 	}
-	f.Add([]byte("AUTHENTICATE\r\nSETEVENTS BW CIRC\r\nSETFILTER \"Read > 1 || Status == \\\"FAILED\\\"\"\r\nREPLAY\r\nSETFILTER \"\r\nSETFILTER\r\nQUIT\r\n"))
-	f.Add([]byte("AUTHENTICATE\r\nSETEVENTS BW JOURNAL\r\nREPLAY SPEED=1e-300\r\nREPLAY\r\nDIE\r\nGETINFO journal/status version\r\nQUIT\r\n"))
-	f.Fuzz(func(t *testing.T, in []byte) {
-		r := newRig(t, Access{NoAuth: true, History: true})
+	for _, s := range []string{
+		"SETEVENTS BW CIRC\r\nSETFILTER \"Read > 1 || Status == \\\"FAILED\\\"\"\r\nREPLAY\r\nSETFILTER \"\r\nSETFILTER\r\nQUIT\r\n",
+		"SETEVENTS BW JOURNAL\r\nREPLAY SPEED=1e-300\r\nREPLAY\r\nDIE\r\nGETINFO journal/status version\r\nQUIT\r\n",
+		"SETEVENTS BW CIRC\r\nGETINFO circuit-status\r\nUSEFEATURE JOURNAL_META\r\nGETINFO circuit-status\r\nREPLAY FROM=1\r\nGETINFO circuit-status\r\n",
+		"+POSTDESCRIPTOR\r\n\x00..\r\n.\n+\n.\r\n+SETEVENTS BW\r\n.\r\n\x16\x03\x01",
+	} {
+		f.Add([]byte(s), true, uint16(40))
+	}
+	cookie := filepath.Join(f.TempDir(), "cookie")
+	if err := os.WriteFile(cookie, make([]byte, cookieLen), 0o600); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, in []byte, authenticated bool, cut uint16) {
+		before := goleak.IgnoreCurrent()
+		t.Cleanup(func() { goleak.VerifyNone(t, before) }) // after the server has ended
+		acc := Access{NoAuth: true, History: true}
+		if !authenticated {
+			acc = Access{CookieFile: cookie, HashedPasswords: []string{"16:0092D97983853A3F60BB96FD4BA19C180EAF192AAE17165C80A725340A"}}
+		}
+		var r *rig
+		ask := func(_ context.Context, command string, arrived func()) ([]byte, error) {
+			r.log.arrive(time.Time{}, "650 CIRC 2 LAUNCHED")
+			arrived()
+			r.log.arrive(time.Time{}, "650 CIRC 2 BUILT")
+			return []byte(torReply(command + "\r\n")), nil
+		}
+		r = newRig(t, acc, func(o *Options) { o.Asker = stubAsker(ask) })
 		r.tor.early = []byte("250-half\r\n")
 		r.log.arrive(time.Now().Add(-time.Minute), "650 BW 1 1", "650 CIRC 1 BUILT", "650 BW 2 2")
 		p := r.dial()
+		if authenticated {
+			p.send("AUTHENTICATE\r\n")
+		}
+		written := make(chan struct{})
 		go func() {
-			_, _ = p.sock.Write(in)
+			defer close(written)
+			first := min(int(cut), len(in))
+			_, _ = p.sock.Write(in[:first])
+			runtime.Gosched()
+			_, _ = p.sock.Write(in[first:])
 			_ = p.sock.(*net.TCPConn).CloseWrite()
 		}()
 		r.log.arrive(time.Time{}, "650 BW 3 3")
@@ -150,5 +219,7 @@ func FuzzConnection(f *testing.F) {
 		if _, err := io.Copy(io.Discard, p.in); err != nil && os.IsTimeout(err) {
 			t.Fatal("the server neither answered nor closed")
 		}
+		p.sock.Close()
+		<-written
 	})
 }

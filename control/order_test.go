@@ -144,6 +144,31 @@ func TestSetEventsBetweenEvents(t *testing.T) {
 	p.expect("650 BW 1 1", "250 OK", "650 CIRC 2 BUILT")
 }
 
+// TestSetEventsAfterArrivals: what arrived before a SETEVENTS belongs to the
+// subscription of before, though it is not committed yet: who did not have it
+// does not get it, who has it no more does.
+func TestSetEventsAfterArrivals(t *testing.T) {
+	r := newRig(t, Access{NoAuth: true}, func(o *Options) { o.slack = time.Hour })
+	old, young := r.subscriber("BW"), r.login()
+	r.log.holdCommits(true)
+	r.log.arrive(time.Now(), "650 BW 1 1")
+	for _, p := range []*peer{old, young} {
+		p.send(map[*peer]string{old: "SETEVENTS CIRC\r\n", young: "SETEVENTS BW CIRC\r\n"}[p])
+	}
+	until(t, "both to wait for the commit", func() bool {
+		r.log.mu.Lock()
+		defer r.log.mu.Unlock()
+		return len(r.log.waits) == 2
+	})
+	r.log.publish()
+	old.expect("650 BW 1 1", "250 OK")
+	young.expect("250 OK")
+	r.log.arrive(time.Time{}, "650 CIRC 2 BUILT")
+	r.log.publish()
+	old.expect("650 CIRC 2 BUILT")
+	young.expect("650 CIRC 2 BUILT")
+}
+
 // TestNothingAfterQuit: the answer to QUIT is the last line.
 func TestNothingAfterQuit(t *testing.T) {
 	r := newRig(t, Access{NoAuth: true})

@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"strings"
+	"time"
 
 	"torjournal/tor/event"
 )
@@ -14,6 +15,7 @@ const noHistory = `needs the history privilege: authenticate with torjournal's o
 // 3.4). As in tor, one bad name refuses the whole command and leaves the old
 // subscription as it is.
 func (c *conn) setEvents(cmd command) error {
+	asked := c.srv.now()
 	types, bad := c.eventTypes(cmd.args)
 	switch {
 	case bad != "":
@@ -24,10 +26,19 @@ func (c *conn) setEvents(cmd command) error {
 	if err := c.want(types); err != nil {
 		return c.refusedEvents(err)
 	}
+	// What had arrived when the command came is of the old subscription, and
+	// none of the new one's.
+	if c.types.Empty() && !types.Empty() { // else the reply sees to it
+		if err := c.out.settle(c.ctx, asked); err != nil {
+			return err
+		}
+	}
 	c.mu.Lock()
 	c.types = types
 	c.mu.Unlock()
+	c.sent, c.slack = asked, c.srv.slack
 	return c.answer([]byte("250 OK\r\n"), func(o *outlet) {
+		c.sent = time.Time{}
 		o.ours = o.ours || types.Has(event.JOURNAL)
 		o.subscribe(types)
 	})

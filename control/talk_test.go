@@ -77,6 +77,9 @@ func newRigOn(t testing.TB, ln net.Listener, a Access, tune ...func(*Options)) *
 		if n := r.srv.incoming.Load(); n != 0 {
 			t.Errorf("%d bytes of commands are still accounted for", n)
 		}
+		if n := r.srv.answers.Load(); n != 0 {
+			t.Errorf("%d bytes of replies are still accounted for", n)
+		}
 		if n := r.srv.filters.Load(); n != 0 {
 			t.Errorf("%d bytes of filters are still accounted for", n)
 		}

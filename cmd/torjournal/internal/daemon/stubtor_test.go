@@ -37,8 +37,10 @@ type stubConn struct {
 	tor *stubTor
 
 	mu     sync.Mutex
-	heard  []byte   // guarded by mu: commands after AUTHENTICATE, byte for byte
-	events []string // guarded by mu: of the last SETEVENTS
+	heard  []byte        // guarded by mu: commands after AUTHENTICATE, byte for byte
+	events []string      // guarded by mu: of the last SETEVENTS
+	asked  int           // guarded by mu: how many those were
+	hold   chan struct{} // guarded by mu: if not nil, the next SETEVENTS is answered when it is closed
 }
 
 const stubEvents = "CIRC STREAM ORCONN BW DEBUG INFO NOTICE WARN ERR STATUS_CLIENT GUARD NS STREAM_BW SIGNAL CIRC_BW HS_DESC HS_DESC_CONTENT"
@@ -171,8 +173,31 @@ var stubAnswers = map[string]string{
 
 func (c *stubConn) subscribe(types []string) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.events = types
+	c.asked++
+	hold := c.hold
+	c.hold = nil
+	c.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
+}
+
+// holdSubscription makes the stub hear the next SETEVENTS and answer it when
+// release is called.
+func (c *stubConn) holdSubscription() (release func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	hold := make(chan struct{})
+	c.hold = hold
+	return sync.OnceFunc(func() { close(hold) })
+}
+
+// times is how many SETEVENTS came.
+func (c *stubConn) times() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.asked
 }
 
 func (c *stubConn) subscribed() []string {
