@@ -5,6 +5,7 @@ DEBIAN   := tor strace python3-stem python3-txtorcon nyx tmux curl procps zstd g
 FUZZTIME ?= 10s
 BENCH    ?= .
 SOAK     ?= 20000
+SOAKTIME ?= 10m
 
 .PHONY: help build test short demo lint bench microbench fuzz soak tools clean
 
@@ -46,7 +47,8 @@ fuzz: ## run every fuzz target for FUZZTIME (default 10s) each
 	  done; \
 	done
 
-soak: tools ## the random tests for hours: crashes, kills, the model (SOAK=checks), fuzzing (FUZZTIME, 10m unless told)
+soak: tools ## a busy recorder (SOAKTIME, 10m), then the random tests for hours: crashes, kills, the model (SOAK=checks), fuzzing (FUZZTIME, 10m)
+	$(GO) test -timeout 24h -v -run '^TestSoak$$' ./cmd/torjournal/internal/daemon -soak $(SOAKTIME)
 	$(GO) test -race -timeout 24h -v -run '^(TestCrashImages|TestKill|TestFailedCalls)$$' ./journal -soak
 	$(GO) test -race -timeout 24h -v -run 'Model' ./journal -rapid.checks=$(SOAK)
 	$(GO) test -race -timeout 24h -v -run '^TestKilledRecorder' ./cmd/torjournal -kill-rounds=100

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,12 +25,11 @@ import (
 type stubTor struct {
 	t      testing.TB
 	ln     net.Listener
-	answer func(command []byte, w io.Writer)
+	answer func(command []byte, w io.Writer) // called by each connection's goroutine
 	wg     sync.WaitGroup
 
 	mu    sync.Mutex
 	conns map[*stubConn]struct{} // guarded by mu: open ones
-	gone  []*stubConn            // guarded by mu: closed ones
 }
 
 // stubConn is one connection to a stubTor.
@@ -37,7 +38,6 @@ type stubConn struct {
 	tor *stubTor
 
 	mu     sync.Mutex
-	heard  []byte        // guarded by mu: commands after AUTHENTICATE, byte for byte
 	events []string      // guarded by mu: of the last SETEVENTS
 	asked  int           // guarded by mu: how many those were
 	hold   chan struct{} // guarded by mu: if not nil, the next SETEVENTS is answered when it is closed
@@ -85,6 +85,13 @@ func (s *stubTor) stop() {
 	s.wg.Wait()
 }
 
+// open returns the connections that are open.
+func (s *stubTor) open() []*stubConn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.conns))
+}
+
 // source returns the connection that the recorder subscribed on.
 func (s *stubTor) source() *stubConn {
 	s.mu.Lock()
@@ -103,7 +110,6 @@ func (c *stubConn) talk() {
 		c.tor.mu.Lock()
 		defer c.tor.mu.Unlock()
 		delete(c.tor.conns, c)
-		c.tor.gone = append(c.tor.gone, c)
 	}()
 	in, out := bufio.NewReader(c), bufio.NewWriter(c)
 	for {
@@ -158,9 +164,6 @@ func (c *stubConn) reply(cmd []byte, w io.Writer) {
 		_, _ = io.WriteString(w, "250-version=0.4.9.11\r\n250 OK\r\n")
 		return
 	}
-	c.mu.Lock()
-	c.heard = append(c.heard, cmd...)
-	c.mu.Unlock()
 	c.tor.answer(cmd, w)
 }
 
