@@ -198,7 +198,7 @@ func (s *orderStage) poll(t *testing.T, w *wire) *poll {
 func (s *orderStage) buildAndClose(t *testing.T, n int) {
 	c := subscribe(t, s.client.ControlAddr, controlport.Credentials{}, "CIRC")
 	defer c.Close()
-	end := time.Now().Add(patience)
+	end := time.Now().Add(3 * patience)
 	for begun, ended, seen := 0, 0, 0; ended < n; {
 		if time.Now().After(end) {
 			t.Errorf("%d of %d circuits were built and closed", ended, n)
