@@ -157,16 +157,27 @@ func newZstd(level zstd.EncoderLevel) (*zstd.Encoder, error) {
 func (e *encoder) encode(recs []Record) (header, []byte) {
 	h := headerOf(recs)
 	e.payload = appendRecords(e.payload[:0], recs)
-	stored := e.payload
-	if len(e.payload) >= plainBelow {
-		e.packed = e.zw.EncodeAll(e.payload, e.packed[:0])
-		if len(e.packed) < len(e.payload) {
+	data := e.envelope(&h, e.payload)
+	e.shrink()
+	return h, data
+}
+
+// pack returns the envelope of a batch that has grown, and sets in its header
+// what depends on that.
+func (e *encoder) pack(g *growing) []byte {
+	g.hdr.codec = codecPlain
+	return e.envelope(&g.hdr, g.payload)
+}
+
+func (e *encoder) envelope(h *header, payload []byte) []byte {
+	stored := payload
+	if len(payload) >= plainBelow {
+		e.packed = e.zw.EncodeAll(payload, e.packed[:0])
+		if len(e.packed) < len(payload) {
 			h.codec, stored = codecZstd, e.packed
 		}
 	}
-	data := appendEnvelope(make([]byte, 0, headerSize+len(stored)), &h, stored)
-	e.shrink()
-	return h, data
+	return appendEnvelope(make([]byte, 0, headerSize+len(stored)), h, stored)
 }
 
 // scratchKept is the most that an encoder keeps between batches: what a commit
@@ -238,6 +249,16 @@ func appendRecords(dst []byte, recs []Record) []byte {
 		dst = append(dst, r.Wire...)
 	}
 	return dst
+}
+
+// appendPayload appends the records of a payload to those of another, whose
+// last one arrived at lastUs.
+func appendPayload(dst []byte, lastUs int64, payload []byte) []byte {
+	p := payloadReader{rest: payload}
+	p.typ()
+	dst = append(dst, payload[:len(payload)-len(p.rest)]...)
+	dst = binary.AppendVarint(dst, p.varint()-lastUs) // the first one's is the time itself
+	return append(dst, p.rest...)
 }
 
 // otherBit is the bit of types that package event does not know.

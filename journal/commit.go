@@ -12,6 +12,7 @@ import (
 // then simply repeated.
 type change struct {
 	batch   *batch   // to append; nil: none
+	grown   *growth  // what becomes of batch in the file, if it is small; nil: what it is
 	toBlock bool     // batch is large and the tail empty: it is a block at once
 	seal    *seal    // a block that replaces batches of the tail; nil: none
 	promote []header // large batches at the tail's head that become blocks as they are
@@ -70,7 +71,7 @@ func (w *committer) reset(opt Options) error {
 // them are kept free for what a transaction needs beside its values.
 func ringPages(opt Options, pageSize int) (limit, reserve int) {
 	limit = (int(opt.MaxSize)-allocSize(opt.MaxSize))/pageSize - 1
-	return limit, transactionPages + opt.sealBytes/pageSize/2
+	return limit, transactionPages + opt.sealBytes/pageSize/8
 }
 
 // maxStored is the largest batch that the ring takes: a quarter of it, so
@@ -137,7 +138,8 @@ func (w *committer) try(c *change) (out outcome, err error) {
 func (w *committer) pages(c *change, pageSize int) int {
 	n := 0
 	if c.batch != nil {
-		n += pages(len(c.batch.data)+w.more, pageSize)
+		_, data := c.stored()
+		n += pages(len(data)+w.more, pageSize)
 	}
 	if c.seal != nil {
 		n += pages(len(c.seal.data)+w.more, pageSize) + rollupPages(c.seal.sums)
@@ -151,7 +153,7 @@ func apply(tx *txn, c *change) (sealed bool, err error) {
 	// a bucket of several pages, bbolt 1.5.0's Cursor.Last never returns, and
 	// a seal may take all that the tail held.
 	if c.batch != nil {
-		if err := appendBatch(tx, c.batch, c.toBlock); err != nil {
+		if err := appendBatch(tx, c); err != nil {
 			return false, err
 		}
 	}
@@ -171,27 +173,63 @@ func apply(tx *txn, c *change) (sealed bool, err error) {
 	return sealed, nil
 }
 
-// appendBatch puts b behind the newest batch. b itself may already be there,
-// from a commit that failed and was written nevertheless.
-func appendBatch(tx *txn, b *batch, toBlock bool) error {
+// appendBatch puts the batch of c behind the newest one, or in the place of
+// the newest ones if they grow by it. It may already be there, from a commit
+// that failed and was written nevertheless.
+func appendBatch(tx *txn, c *change) error {
 	last, h, err := newest(tx)
 	if err != nil {
 		return err
 	}
-	if again := h != nil && *h == b.hdr; !again && last != b.hdr.first-1 {
-		return damaged("tail", b.hdr.first, "the newest record is %d, %d should follow it", last, b.hdr.first)
-	}
+	hdr, data := c.stored()
 	tail, err := appendOnly(tx, bucketTail)
 	if err != nil {
 		return err
 	}
-	if err := tail.setSequence(b.hdr.last); err != nil {
+	if again := h != nil && *h == hdr; !again {
+		if first := c.batch.hdr.first; last != first-1 {
+			return damaged("tail", first, "the newest record is %d, %d should follow it", last, first)
+		}
+		if err := tail.hold(c.replaced()); err != nil {
+			return err
+		}
+	}
+	if err := tail.setSequence(hdr.last); err != nil {
 		return err
 	}
-	if toBlock {
-		return putBlock(tx, b.hdr, b.data)
+	if c.toBlock {
+		return putBlock(tx, hdr, data)
 	}
-	return tail.put(key(b.hdr.first), b.data)
+	if err := tail.put(key(hdr.first), data); err != nil {
+		return err
+	}
+	for _, h := range c.replaced() {
+		if h.first == hdr.first {
+			continue // it has the key
+		}
+		if err := tail.delete(key(h.first)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hold makes sure that the bucket, the tail, has these batches.
+func (b *bucket) hold(batches []header) error {
+	for _, h := range batches {
+		v := b.at(key(h.first))
+		if !v.there() {
+			return damaged(b.name, h.first, "the batch that grows is missing")
+		}
+		got, err := v.header()
+		if err == nil && got != h {
+			err = damaged(b.name, h.first, "the batch that grows is not the one that was written")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func putBlock(tx *txn, h header, data []byte) error {
@@ -299,12 +337,17 @@ func promote(tx *txn, h header) error {
 }
 
 // evict removes oldest batches until room, a number of pages, is not negative
-// and none is past the age limit. It never takes the batch of c, and takes
+// and none is past the age limit. It never takes the batch of c, nor what grows by it, and takes
 // only what is needed: every free page costs 8 bytes in each later commit. Of
 // what a lower limit leaves too much it takes some only: the list of what it
 // frees must find room in the same commit.
 func (w *committer) evict(tx *txn, c *change, room, pageSize int) error {
 	before := w.ages.evictBefore()
+	var own uint64 // first record of what c puts
+	if c.batch != nil {
+		h, _ := c.stored()
+		own = h.first
+	}
 	var last uint64
 	for freed, need := 0, max(evictAtOnce, 2*w.pages(c, pageSize)); freed < need; {
 		h, bucket, ok, err := oldest(tx)
@@ -312,7 +355,7 @@ func (w *committer) evict(tx *txn, c *change, room, pageSize int) error {
 			return err
 		}
 		tooOld := ok && (h.maxTime < before || h.lost()) // lost ones need not come first
-		if !ok || room >= 0 && !tooOld || c.batch != nil && h.first == c.batch.hdr.first {
+		if !ok || room >= 0 && !tooOld || h.first == own {
 			break
 		}
 		if string(bucket) == string(bucketTail) {

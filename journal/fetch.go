@@ -171,6 +171,12 @@ func (f *fetcher) inTail() (st Stored, err error) {
 		if err == nil && h.last >= f.next {
 			err = f.check("tail", h)
 		}
+		if err == nil && h.last > f.limit && h.first <= f.limit {
+			if f.next > f.limit {
+				return st, eofIfEmpty(st)
+			}
+			h, data, err = upTo(h, data, f.limit)
+		}
 		switch {
 		case err != nil:
 			return Stored{}, err
@@ -200,6 +206,27 @@ func (f *fetcher) inTail() (st Stored, err error) {
 		}
 	}
 	return st, eofIfEmpty(st)
+}
+
+// upTo returns a batch of the tail without its records after last. A batch has
+// grown by a commit that is not published yet, or failed: what it had before is
+// there all the same.
+func upTo(h header, data []byte, last uint64) (header, []byte, error) {
+	_, payload, _, err := splitEnvelope(data)
+	if err != nil {
+		return h, nil, damaged("tail", h.first, "%w", err)
+	}
+	recs, err := decodeBatch(h, payload, noTypes)
+	if err == nil {
+		err = agrees(h, recs)
+	}
+	if err != nil {
+		return h, nil, damaged("tail", h.first, "%w", err)
+	}
+	recs = cut(recs, h.first, last)
+	got := headerOf(recs)
+	data = appendEnvelope(nil, &got, appendRecords(nil, recs))
+	return got, data, nil
 }
 
 func eofIfEmpty(st Stored) error {

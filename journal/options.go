@@ -30,6 +30,7 @@ type Options struct {
 	openFile    openFunc                                    // default os.OpenFile
 	seen        *glance                                     // what was looked at before; default nothing
 	sealBytes   int                                         // default by MaxSize, see sealTarget
+	growBytes   int                                         // default growBatch
 	windowBytes int                                         // default windowBytes
 	queueBytes  int                                         // default queueBytes
 	outageRetry time.Duration                               // default outageRetry
@@ -73,6 +74,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.queueBytes, queueBytes)
 	setDefault(&o.outageRetry, outageRetry)
 	setDefault(&o.roomWait, roomWait)
+	setDefault(&o.growBytes, growBatch)
 	setDefault(&o.sealBytes, sealTarget(o.MaxSize))
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

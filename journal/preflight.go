@@ -58,6 +58,9 @@ func preflight(f *os.File, seen *glance) error {
 	if seen.same(info, meta) {
 		return nil
 	}
+	if err := checkRoot(f, meta); err != nil {
+		return err
+	}
 	if err := checkBranches(f, meta); err != nil {
 		return err
 	}

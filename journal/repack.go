@@ -41,7 +41,7 @@ func (r *repacker) walk(tx *txn, t *tail) (run []header, err error) {
 	if err != nil {
 		return nil, err
 	}
-	size := 0
+	size, room := 0, 0
 	c := index.cursor()
 	k, v := c.seek(key(r.next))
 	for n := 0; k != nil; k, v = c.next() {
@@ -50,12 +50,12 @@ func (r *repacker) walk(tx *txn, t *tail) (run []header, err error) {
 			return nil, err
 		}
 		packed := h.codec == codecColumns || h.lost()
-		if len(run) > 0 && (packed || h.session != run[0].session || size+int(h.raw) > t.sealAt+t.sealAt/4 || t.tooLong(run[0].minTime, h.maxTime)) {
+		if len(run) > 0 && (packed || h.session != run[0].session || size+int(h.raw) > t.sealAt+t.sealAt/4 || room+h.size() > blockStored || t.tooLong(run[0].minTime, h.maxTime)) {
 			return run, nil
 		}
 		r.next = h.last + 1
 		if !packed {
-			run, size = append(run, h), size+int(h.raw)
+			run, size, room = append(run, h), size+int(h.raw), room+h.size()
 		} else if n++; n == scanEntries {
 			return nil, nil
 		}
@@ -123,9 +123,16 @@ func (w *writer) takeRepack(res sealResult) {
 	}
 }
 
-// askRepack hands old blocks to the sealer if there are any.
+// freeEnough is how many free pages put off packing old blocks: each costs 8
+// bytes in every commit, and what packing would free is not needed before they
+// are used up. With what the packing of one block frees the list mostly has one
+// page, which holds 510.
+const freeEnough = 256
+
+// askRepack hands old blocks to the sealer if there are any, and the room can
+// be used or somebody waits in Pack.
 func (w *writer) askRepack() {
-	if w.env.repack == nil || w.repack.held {
+	if w.env.repack == nil || w.repack.held || len(w.packed) == 0 && w.env.free() > freeEnough {
 		return
 	}
 	run, err := w.env.repack(&w.repack, &w.tail)

@@ -411,7 +411,7 @@ func appendDamaged(t *testing.T, name, path string, key *Key, sealBytes int) err
 // for a shorter journal.
 func TestDamageUnwrittenPage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
-	j := openTest(t, path, Options{})
+	j := openTest(t, path, Options{growBytes: 1})
 	for i := range 100 { // more than fits into the root's page
 		appendAll(t, j, bw(i, 1)...)
 	}
@@ -453,7 +453,7 @@ func TestDamageUnwrittenPage(t *testing.T) {
 // whole journal, but for the newest records.
 func TestDamageOlderRoot(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
-	j := openTest(t, path, Options{})
+	j := openTest(t, path, Options{growBytes: 1})
 	for i := range 100 { // more than fits into the root's page
 		appendAll(t, j, bw(i, 1)...)
 	}
@@ -484,8 +484,8 @@ func TestDamageOlderRoot(t *testing.T) {
 }
 
 // The root page of a journal with a small tail holds all of it: an older one in
-// its place is a whole tree, and readers cannot tell. Salvage finds the batches
-// that lie elsewhere all the same.
+// its place is a whole tree. Salvage finds the batches that lie elsewhere all
+// the same.
 func TestSalvageBehindAnOlderRoot(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	j := openTest(t, path, Options{})
@@ -556,7 +556,7 @@ func TestDamageEvictedMark(t *testing.T) {
 // A branch page that leads back to itself would use up the stack.
 func TestDamageCircle(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
-	j := openTest(t, path, Options{})
+	j := openTest(t, path, Options{growBytes: 1})
 	for i := range 100 {
 		appendAll(t, j, bw(i, 1)...)
 	}

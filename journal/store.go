@@ -226,14 +226,21 @@ func initialise(path string, opt Options) error {
 
 // makeJournal makes an empty bbolt file a journal, encrypted if there is a key.
 func makeJournal(db *bolt.DB, key *Key) error {
-	if _, _, err := migrations.Apply(db); err != nil || key == nil {
+	if _, _, err := migrations.Apply(db); err != nil {
 		return err
 	}
-	c, err := key.newFile()
-	if err != nil {
-		return err
-	}
-	return db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyCipher, c.entry()) })
+	return db.Update(func(tx *bolt.Tx) error {
+		if key != nil {
+			c, err := key.newFile()
+			if err != nil {
+				return err
+			}
+			if err := tx.Bucket(bucketMeta).Put(keyCipher, c.entry()); err != nil {
+				return err
+			}
+		}
+		return signRoot(tx)
+	})
 }
 
 // fence runs f and turns bbolt's panics and the faults of its map, which a
@@ -278,6 +285,9 @@ func (s *store) update(f func(*txn) error) error {
 		committing := false
 		err := s.db.Update(func(tx *bolt.Tx) error {
 			err := f(&txn{tx, s.cipher})
+			if err == nil {
+				err = signRoot(tx)
+			}
 			committing = err == nil
 			return err
 		})
@@ -369,6 +379,13 @@ func (s *store) countPages() error {
 func (s *store) pagesInUse(tx *txn) int {
 	st := s.db.Stats()
 	return int(tx.bolt.Size())/s.pageSize() - st.FreePageN - st.PendingPageN
+}
+
+// freePages returns how many pages held nothing when the last write transaction
+// ended, those that readers may still see included.
+func (s *store) freePages() int {
+	st := s.db.Stats()
+	return st.FreePageN + st.PendingPageN
 }
 
 // pinnedPages returns how many freed pages could not be used by the last write

@@ -21,6 +21,7 @@ type tail struct {
 	// The batches at the head that were looked at and are no block yet.
 	looked int
 	size   int // of their records
+	room   int // of them as stored
 	events uint64
 }
 
@@ -34,12 +35,35 @@ func lagLimit(maxSize int64) int { return int(maxSize / 4) }
 // bytes, its columns) = 10 MiB.
 const blockEvents = 64 << 10
 
+// blockStored bounds what a block is made of, in bytes as stored, where records
+// can hardly be compressed: a block that takes the place of others, and the ring
+// that gives one up, leave as many pages free, and the list of them is written
+// with each commit. = 256 pages, half of what one page can list.
+const blockStored = 1 << 20
+
 func (t *tail) empty() bool { return len(t.batches) == 0 }
 
 func (t *tail) append(h header) {
 	t.batches = append(t.batches, h)
 	t.bytes += int(h.raw)
 	t.stored += h.size()
+}
+
+// grow puts h in the place of the last n batches.
+func (t *tail) grow(n int, h header) {
+	keep := len(t.batches) - n
+	for _, h := range t.batches[keep:] {
+		t.bytes -= int(h.raw)
+		t.stored -= h.size()
+		if t.looked > keep {
+			t.size -= int(h.raw)
+			t.room -= h.size()
+			t.events -= h.count()
+		}
+	}
+	t.looked = min(t.looked, keep)
+	t.batches = t.batches[:keep]
+	t.append(h)
 }
 
 // drop forgets the first n batches.
@@ -50,7 +74,7 @@ func (t *tail) drop(n int) {
 	}
 	t.batches = t.batches[n:]
 	if n > 0 {
-		t.looked, t.size, t.events = 0, 0, 0
+		t.looked, t.size, t.room, t.events = 0, 0, 0, 0
 	}
 }
 
@@ -96,7 +120,7 @@ func (t *tail) toSeal(all bool) []header {
 }
 
 // blockful returns how many batches at the head make a block: all of one
-// session, about sealAt bytes or blockEvents; 0 if they are too few still. Each
+// session, about sealAt bytes, blockStored or blockEvents; 0 if they are too few still. Each
 // batch is looked at once: a tail can be thousands long, and every commit asks.
 func (t *tail) blockful() int {
 	for i := t.looked; i < len(t.batches); i++ {
@@ -107,10 +131,10 @@ func (t *tail) blockful() int {
 			i > 0 && t.size+int(h.raw) > t.sealAt+t.sealAt/4:
 			return i
 		}
-		if t.size+int(h.raw) >= t.sealAt || t.events+h.count() >= blockEvents {
+		if t.size+int(h.raw) >= t.sealAt || t.room+h.size() >= blockStored || t.events+h.count() >= blockEvents {
 			return i + 1
 		}
-		t.looked, t.size, t.events = i+1, t.size+int(h.raw), t.events+h.count()
+		t.looked, t.size, t.room, t.events = i+1, t.size+int(h.raw), t.room+h.size(), t.events+h.count()
 	}
 	n := len(t.batches)
 	if n > 1 && t.tooLong(t.batches[0].minTime, t.batches[n-1].maxTime) {

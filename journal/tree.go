@@ -405,8 +405,8 @@ func checkBranches(f *os.File, meta boltMeta) (err error) {
 
 // checkUsed makes sure that no page that was visited, nor any of more, is used
 // twice or free: a page that was not written may be an older one that leads to what the
-// journal was then, without its newest records. Only a root page that holds all
-// of a small journal itself cannot be told from the newest one.
+// journal was then, without its newest records. A root page that holds all of
+// a small journal itself is told from the newest one by checkRoot.
 func (t *tree) checkUsed(more []uint64) {
 	used := slices.AppendSeq(slices.Clone(more), maps.Keys(t.seen))
 	free, err := t.freePages()

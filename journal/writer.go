@@ -65,6 +65,7 @@ type writerEnv struct {
 	evicted func(last uint64)                     // the ring has given up what is up to last
 	seal    func(sealJob)                         // ask for a block; finished ones come on sealed
 	repack  repackFunc                            // finds old blocks for it; nil: there are none
+	free    func() int                            // pages of the file that hold nothing
 	note    func(n *lossNote, durable bool) error // leaves a note in a file that cannot be written otherwise; nil: there is none
 	pause   func(d time.Duration) (stopping bool) // wait before the next try
 	now     func() time.Time
@@ -89,6 +90,7 @@ type writer struct {
 	next      uint64   // number of the next record
 	session   *Session // current one; nil before the first
 	tail      tail
+	grower    grower
 	storedMax int   // bytes that one stored batch may have
 	sealing   bool  // the sealer works on batches at the tail's head
 	ready     *seal // a finished block that the next commit puts in
@@ -370,12 +372,26 @@ func (w *writer) apply(c *change) error {
 		c.promote = w.tail.blocks()
 	}
 	c.toBlock = c.batch != nil && w.tail.empty() && w.tail.large(&c.batch.hdr)
+	c.grown = w.grow(c)
 	if err := w.commit(c); err != nil {
 		w.beginOutage(c, err)
 		return w.out.err()
 	}
 	w.askSealer(c.batch == nil || len(c.batch.data) < busyBatch)
 	return nil
+}
+
+// grow says what becomes of the batch of c in the file; nil: what it is.
+// Nothing grows while a vacuum copies what there is by its borders, nor what
+// leaves the tail with c.
+func (w *writer) grow(c *change) *growth {
+	if c.batch == nil || c.toBlock || w.repack.held {
+		return nil
+	}
+	if n := len(c.promote); n > 0 {
+		w.grower.handed = max(w.grower.handed, c.promote[n-1].last)
+	}
+	return w.grower.plan(w.enc, &w.tail, c.batch)
 }
 
 // mayPromote reports whether nobody is at work on the tail's head.
@@ -430,11 +446,13 @@ func (w *writer) settleTail(c *change, out outcome) {
 	}
 	if c.batch != nil {
 		w.next = c.batch.hdr.last + 1
+		hdr, _ := c.stored()
 		if c.toBlock {
-			w.repack.look(c.batch.hdr.first)
+			w.repack.look(hdr.first)
 		} else {
-			w.tail.append(c.batch.hdr)
+			w.tail.grow(len(c.replaced()), hdr)
 		}
+		w.grower.settled(c.grown)
 	}
 	w.tail.evicted(out.evicted)
 	w.env.evicted(out.evicted)
@@ -466,7 +484,7 @@ func (w *writer) askSealer(idle bool) {
 		return
 	}
 	if batches != nil {
-		w.sealing = true
+		w.sealing, w.grower.handed = true, batches[len(batches)-1].last
 		w.env.seal(sealJob{batches, bucketTail})
 		return
 	}

@@ -1,0 +1,155 @@
+package journal
+
+import (
+	"slices"
+	"time"
+)
+
+// Small batches of the tail grow together. A commit of one event would
+// otherwise make a tail of thousands of values, whose leaves and branches
+// every commit writes again. So a small batch is put in the place of the one
+// before, with that one's records in front of its own: first into a young
+// batch, which is small enough to be written each time, and when that is full
+// into an old one, which is written once for a few hundred commits. What the
+// tail has is then few values in one leaf.
+//
+// Nothing of the file's form knows of it: a batch that has grown is a batch.
+// Under load nothing grows, because what a commit brings is not small.
+
+const (
+	// growBatch is the most that a batch may have, in bytes of records, to be
+	// put together with others. = some ten events.
+	growBatch = 1 << 10
+
+	// youngRaw and youngStored are what a young batch may have, before
+	// compression and in the file: every commit of a small batch compresses
+	// the one and writes the other, beside the rest of its page.
+	youngRaw    = 4 << 10
+	youngStored = 1 << 10
+
+	// oldRaw is what an old batch may have before compression. Both batches
+	// stay in memory. = 68 KiB.
+	oldRaw = 64 << 10
+
+	// growSpan is the longest time that a batch that grows may span: the ring
+	// gives up whole batches by age, and skips them by time.
+	growSpan = time.Hour
+)
+
+// growing is a batch at the tail's end, its payload before compression and the
+// arrival of its last record, µs since 1970. The zero value is none.
+type growing struct {
+	hdr     header
+	payload []byte
+	lastUs  int64
+}
+
+func (g *growing) none() bool { return g.hdr.first == 0 }
+
+// growth is what becomes of a small batch in the file: itself, or a batch that
+// takes the place of those before.
+type growth struct {
+	growing
+	data     []byte   // envelope
+	replaces []header // of the tail's end, in order; empty: none
+}
+
+// grower remembers the batches that may still grow. It is owned by the writer
+// goroutine.
+type grower struct {
+	most       int // bytes of records that a batch may have to grow; immutable
+	old, young growing
+	handed     uint64 // last record that the sealer was given: what it works on stays
+}
+
+// forget makes all that is in the file stay as it is.
+func (g *grower) forget() { g.old, g.young = growing{}, growing{} }
+
+// plan says what becomes of b, a batch of the tail t, in the file; nil: it is
+// too large to grow.
+func (g *grower) plan(e *encoder, t *tail, b *batch) *growth {
+	if int(b.hdr.raw) > g.most {
+		return nil
+	}
+	alone := &growth{growing: growing{b.hdr, appendRecords(nil, b.recs), lastArrival(b.recs)}, data: b.data}
+	n := len(t.batches)
+	if n == 0 || !g.fits(t, &g.young, n-1, &b.hdr) {
+		return alone
+	}
+	young := &growth{growing: join(&g.young, &alone.growing), replaces: []header{g.young.hdr}}
+	young.data = e.pack(&young.growing)
+	switch {
+	case len(young.payload) <= youngRaw && len(young.data) < youngStored:
+		return young
+	case n < 2 || !g.fits(t, &g.old, n-2, &b.hdr) || len(g.old.payload)+len(young.payload) > min(oldRaw, t.sealAt/4):
+		return alone
+	}
+	old := &growth{growing: join(&g.old, &young.growing), replaces: []header{g.old.hdr, g.young.hdr}}
+	old.data = e.pack(&old.growing)
+	return old
+}
+
+// fits reports whether the batch c, which must be number i of the tail, may
+// grow by what next heads.
+func (g *grower) fits(t *tail, c *growing, i int, next *header) bool {
+	h := &c.hdr
+	return !c.none() && t.batches[i] == *h && h.first > g.handed && h.session == next.session &&
+		time.Duration(max(h.maxTime, next.maxTime)-min(h.minTime, next.minTime))*time.Microsecond <= growSpan &&
+		!t.tooLong(min(h.minTime, next.minTime), max(h.maxTime, next.maxTime))
+}
+
+// settled says that what plan returned last is in the file; nil: another batch
+// is.
+func (g *grower) settled(now *growth) {
+	switch {
+	case now == nil:
+		g.forget()
+	case len(now.replaces) == 2:
+		g.old, g.young = now.growing, growing{}
+	case len(now.replaces) == 1:
+		g.young = now.growing
+	default:
+		if !g.young.none() {
+			g.old = g.young
+		}
+		g.young = now.growing
+	}
+}
+
+// join returns a batch of the records of a and those of b, which follow them.
+func join(a, b *growing) growing {
+	h := a.hdr
+	h.last, h.mask = b.hdr.last, h.mask|b.hdr.mask
+	h.minTime, h.maxTime = min(h.minTime, b.hdr.minTime), max(h.maxTime, b.hdr.maxTime)
+	payload := appendPayload(slices.Clone(a.payload), a.lastUs, b.payload)
+	h.raw = uint32(len(payload))
+	return growing{h, payload, b.lastUs}
+}
+
+// lastArrival returns when the last numbered one among recs arrived, µs since
+// 1970.
+func lastArrival(recs []Record) int64 {
+	for _, r := range slices.Backward(recs) {
+		if r.Seq != 0 {
+			return r.Time.UnixMicro()
+		}
+	}
+	return 0
+}
+
+// stored returns the header and the envelope that c puts into the tail or the
+// blocks.
+func (c *change) stored() (header, []byte) {
+	if c.grown != nil {
+		return c.grown.hdr, c.grown.data
+	}
+	return c.batch.hdr, c.batch.data
+}
+
+// replaced returns the batches of the tail that c.batch takes the place of.
+func (c *change) replaced() []header {
+	if c.grown == nil {
+		return nil
+	}
+	return c.grown.replaces
+}

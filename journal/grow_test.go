@@ -1,0 +1,264 @@
+package journal
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	bolt "go.etcd.io/bbolt"
+
+	"torjournal/tor/event"
+)
+
+// A batch that has grown is, byte for byte, the batch of all its records.
+func TestJoinIsOneBatch(t *testing.T) {
+	enc, err := newEncoder(zstd.SpeedFastest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Unix(1e9, 0)
+	record := func(seq uint64, after time.Duration, wire string) Record {
+		return Record{Seq: seq, Session: 3, Time: start.Add(after).UTC(), Type: event.TypeOf([]byte(wire)), Wire: []byte(wire)}
+	}
+	for name, recs := range map[string][]Record{
+		"two":                 {record(7, 0, "650 BW 1 2\r\n"), record(8, time.Second, "650 BW 3 4\r\n")},
+		"the clock goes back": {record(7, time.Hour, "650 BW 1 2\r\n"), record(8, 0, "650 CIRC 1 BUILT\r\n"), record(9, time.Minute, "650 BW 3 4\r\n")},
+		"unknown types":       {record(7, 0, "650 NEW_ONE 1\r\n"), record(8, 1e6, "650 NEWER 2\r\n"), record(9, 2e6, "650 NEW_ONE 3\r\n")},
+		"live ones between":   {record(7, 0, "650 BW 1 2\r\n"), record(0, 1, "650 DEBUG a\r\n"), record(8, 2, "650 BW 3 4\r\n"), record(0, 3, "650 DEBUG b\r\n")},
+		"compressed": slices.Collect(func(yield func(Record) bool) {
+			for i := range uint64(100) {
+				if !yield(record(7+i, time.Duration(i)*time.Second, "650 BW 5 6\r\n")) {
+					return
+				}
+			}
+		}),
+	} {
+		want, data := enc.encode(recs)
+		for cut := 1; cut < len(recs); cut++ {
+			a, b := recs[:cut], recs[cut:]
+			if recorded(b).total() == 0 {
+				continue
+			}
+			of := func(recs []Record) *growing {
+				return &growing{headerOf(recs), appendRecords(nil, recs), lastArrival(recs)}
+			}
+			g := join(of(a), of(b))
+			if got := enc.pack(&g); g.hdr != want || !bytes.Equal(got, data) || g.lastUs != lastArrival(recs) {
+				t.Fatalf("%s, cut at %d: %+v, want %+v", name, cut, g.hdr, want)
+			}
+		}
+	}
+}
+
+// What may grow, and what stays as it is.
+func TestGrowthOfTheTail(t *testing.T) {
+	one := func(i int) []event.Event { return bw(i, 1) }
+	batches := func(j *Journal) (out []header) {
+		if err := j.store.view(func(tx *txn) error { return eachBatch(tx, func(h header) bool { out = append(out, h); return true }) }); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	t.Run("single events", func(t *testing.T) {
+		j := openTest(t, "", Options{})
+		for i := range 3000 {
+			appendAll(t, j, one(i)...)
+		}
+		got := batches(j)
+		if len(got) > 6 || got[len(got)-1].last != 3000 {
+			t.Errorf("%d batches for 3,000 events: %+v", len(got), got)
+		}
+		for _, h := range got {
+			if h.raw > oldRaw {
+				t.Errorf("a batch has grown to %d bytes", h.raw)
+			}
+		}
+		if recs, gaps := readAll(t, j, Range{}); gaps != nil || !slices.Equal(numbers(recs), span(1, 3000)) {
+			t.Errorf("%d records, gaps %v", len(recs), gaps)
+		}
+	})
+	t.Run("large commits", func(t *testing.T) {
+		j := openTest(t, "", Options{})
+		for i := range 10 {
+			appendAll(t, j, raw("650 NOTICE %s", noise(i, growBatch)))
+		}
+		if got := batches(j); len(got) != 10 {
+			t.Errorf("%d batches, want 10", len(got))
+		}
+	})
+	t.Run("sessions", func(t *testing.T) {
+		j := openTest(t, "", Options{})
+		for i := range 4 {
+			if _, _, err := j.BeginSession(within(t), event.Source{Name: fmt.Sprint(i), PID: i + 1}); err != nil {
+				t.Fatal(err)
+			}
+			appendAll(t, j, one(i)...)
+			appendAll(t, j, one(i)...)
+		}
+		if got := batches(j); len(got) != 4 {
+			t.Errorf("%d batches for 4 sessions: %+v", len(got), got)
+		}
+	})
+	t.Run("times", func(t *testing.T) {
+		j := openTest(t, "", Options{})
+		for i := range 5 {
+			ev := Arrival{Time: time.Unix(1e9, 0).Add(time.Duration(i) * 40 * time.Minute), Wire: []byte("650 BW 1 2\r\n")}
+			if err := j.Import(within(t), []Arrival{ev}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, h := range batches(j) {
+			if d := time.Duration(h.maxTime-h.minTime) * time.Microsecond; d > growSpan {
+				t.Errorf("a batch spans %v", d)
+			}
+		}
+	})
+}
+
+// The pages that one event costs: the root page, the list of free pages and a
+// meta page, and now and then those of a tail that moves on. In a ring that is
+// full and has gone round the list of free pages stays short.
+func TestPagesWrittenPerCommit(t *testing.T) {
+	const commits = 1000
+	for _, c := range []struct {
+		name  string
+		aged  bool
+		bytes int
+	}{
+		{"young", false, 17 << 10},
+		{"aged, full", true, 20 << 10},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			j := openTest(t, "", Options{MaxSize: 16 << 20})
+			for i := 0; c.aged && j.Stats().First <= 20_000; i++ {
+				evs := bw(i, 64+i*7%1900)
+				for k := range evs {
+					if k%64 == 0 {
+						evs[k] = raw("650 NOTICE %s", noise(i*2000+k, 14<<10))
+					}
+				}
+				appendAll(t, j, evs...)
+			}
+			settleRing(t, j)
+			written := 0
+			if err := j.inWriter(within(t), func(*writer) error {
+				writeHook(t, j.store.db, func(b []byte, _ int64) error { written += len(b); return nil })
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			for i := range commits {
+				appendAll(t, j, bw(i, 1)...)
+			}
+			if err := j.Flush(within(t)); err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%d bytes a commit", written/commits)
+			if each := written / commits; each > c.bytes {
+				t.Errorf("%d bytes a commit, at most %d should do", each, c.bytes)
+			}
+		})
+	}
+}
+
+// The disk did not write the newest root page: what lay in its place is an
+// older one. All of a small tail lies in it, and all else is whole.
+func TestDamageUnwrittenRoot(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j := openTest(t, path, Options{})
+	content := func() ([]byte, boltMeta) {
+		now, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		meta, err := newestMeta(bytes.NewReader(now))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return now, meta
+	}
+	size, roots := os.Getpagesize(), 0
+	seen := map[uint64]bool{}
+	for i := range 12 {
+		before, meta := content()
+		seen[meta.root] = true
+		appendAll(t, j, bw(i, 1)...)
+		now, meta := content()
+		if at := int(meta.root) * size; at+size <= len(before) {
+			copy(now[at:][:size], before[at:])
+		} else {
+			continue
+		}
+		file := filepath.Join(t.TempDir(), "unwritten.db")
+		if err := os.WriteFile(file, now, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if seen[meta.root] {
+			roots++
+		}
+		if _, err := OpenFile(file, nil); err == nil {
+			t.Errorf("commit %d: a reader opens it", i)
+		}
+		if _, err := Verify(file, nil); err == nil {
+			t.Errorf("commit %d: Verify finds nothing", i)
+		}
+		if _, err := Open(file, Options{}); err == nil || !strings.Contains(err.Error(), "salvage") {
+			t.Errorf("commit %d: Open says %v", i, err)
+		}
+	}
+	if roots < 3 {
+		t.Errorf("%d root pages came where one had been: nothing is tested", roots)
+	}
+}
+
+// A program that does not sign root pages may write in between.
+func TestUnsignedRootsAreNoDamage(t *testing.T) {
+	for _, commits := range []int{1, 2, 3} {
+		path := filepath.Join(t.TempDir(), "journal.db")
+		j := openTest(t, path, Options{})
+		for i := range 5 {
+			appendAll(t, j, bw(i, 1)...)
+		}
+		closeTest(t, j)
+		db, err := bolt.Open(path, 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range commits {
+			if err := db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucketSessions).SetSequence(uint64(i)) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		j = openTest(t, path, Options{})
+		appendAll(t, j, bw(5, 1)...)
+		if recs, gaps := readAll(t, j, Range{}); gaps != nil || len(recs) != 6 {
+			t.Errorf("after %d commits: %d records, gaps %v", commits, len(recs), gaps)
+		}
+		closeTest(t, j)
+	}
+}
+
+// settleRing returns when the journal has nothing more to do by itself.
+func settleRing(t *testing.T, j *Journal) {
+	t.Helper()
+	for idle := false; !idle; time.Sleep(2 * lull) {
+		before := j.Stats().Commits
+		if err := j.inWriter(within(t), func(w *writer) error {
+			w.turnIdle()
+			idle = !w.sealing && w.ready == nil
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		idle = idle && j.Stats().Commits == before
+	}
+}
