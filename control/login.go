@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"encoding/hex"
@@ -109,7 +110,10 @@ func (c *conn) authenticate(cmd command) error {
 	if err != nil {
 		return c.bye("551 Invalid hexadecimal encoding.  Maybe you tried a plain text password?  If so, the standard requires that you put it in double quotes.")
 	}
-	g, err := c.judge(password, shown.quoted)
+	g, err := c.judgeInTurn(password, shown.quoted)
+	if errors.Is(err, errNoTurn) {
+		return c.bye("514 Authentication required.")
+	}
 	if err != nil {
 		return c.deny(err)
 	}
@@ -118,6 +122,45 @@ func (c *conn) authenticate(cmd command) error {
 	c.out.authenticated.Store(true)
 	_ = c.sock.SetReadDeadline(time.Time{})
 	return c.say("250 OK")
+}
+
+// judgeInTurn is judge for a peer that may be guessing.
+func (c *conn) judgeInTurn(shown []byte, quoted bool) (grant, error) {
+	peer := peerKey(c.sock.RemoteAddr(), c.door.ln.Addr())
+	ctx, cancel := c.patience()
+	defer cancel()
+	attempt, ok := c.srv.guesses.attempt(ctx, peer)
+	if !ok {
+		return grant{}, errNoTurn
+	}
+	defer c.srv.guesses.done(peer, attempt)
+	g, err := c.judge(shown, quoted)
+	if err != nil && !errors.Is(err, deniedCookieFault) {
+		c.srv.guesses.refuse(ctx, attempt, func() {
+			c.srv.log.Warn("a peer fails to authenticate again and again: its attempts are slowed down; see which of your programs it is, or who",
+				"peer", peer, "listener", c.door.ln.Addr().String())
+		})
+	}
+	return g, err
+}
+
+// errNoTurn means that too many attempts of the same peer are under way.
+var errNoTurn = errors.New("control: the attempt could not be judged")
+
+// patience ends with the connection, when its listener closes, and after the
+// time that authentication may take.
+func (c *conn) patience() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(c.ctx, c.srv.authTime)
+	closing := make(chan struct{})
+	go func() {
+		defer close(closing)
+		select {
+		case <-c.door.closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(); <-closing }
 }
 
 // judge compares what was shown with what is expected.

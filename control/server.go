@@ -29,11 +29,12 @@ type Options struct {
 	// default only those that used torjournal's own commands stay.
 	KeepOnLoss bool
 
-	now      func() time.Time // tests; default time.Now
-	authTime time.Duration    // tests; default authTime
-	maxConns int              // tests; default maxConnections
-	slack    time.Duration    // tests; default replySlack
-	cause    time.Duration    // tests; default causeSlack
+	now      func() time.Time              // tests; default time.Now
+	authTime time.Duration                 // tests; default authTime
+	maxConns int                           // tests; default maxConnections
+	wait     func(wrong int) time.Duration // tests; default guessWait
+	slack    time.Duration                 // tests; default replySlack
+	cause    time.Duration                 // tests; default causeSlack
 }
 
 // Server serves control connections. Its methods may be used from any
@@ -52,6 +53,7 @@ type Server struct {
 	slack      time.Duration
 	cause      time.Duration
 
+	guesses     *guesses
 	writeCookie func(path string) ([]byte, error) // writeCookie but in tests
 
 	stop     chan struct{} // closed by Shutdown: connections take their leave
@@ -132,6 +134,10 @@ func NewServer(opt Options) *Server {
 	}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	s.guesses = newGuesses(s.now)
+	if opt.wait != nil {
+		s.guesses.wait = opt.wait
 	}
 	return s
 }

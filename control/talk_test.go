@@ -40,7 +40,7 @@ func newRig(t testing.TB, a Access, tune ...func(*Options)) *rig {
 func newRigOn(t testing.TB, ln net.Listener, a Access, tune ...func(*Options)) *rig {
 	t.Helper()
 	r := &rig{t: t, tor: newStubTor(), log: newMemory(), ln: ln}
-	opt := Options{Backend: r.tor, Demand: r.tor}
+	opt := Options{Backend: r.tor, Demand: r.tor, wait: func(int) time.Duration { return 0 }}
 	for _, f := range tune {
 		f(&opt)
 	}
