@@ -171,7 +171,8 @@ func (f *fetcher) inTail() (st Stored, err error) {
 		if err == nil && h.last >= f.next {
 			err = f.check("tail", h)
 		}
-		if err == nil && h.last > f.limit && h.first <= f.limit {
+		over := err == nil && h.last > f.limit && h.first <= f.limit
+		if over {
 			if f.next > f.limit {
 				return st, eofIfEmpty(st)
 			}
@@ -195,7 +196,9 @@ func (f *fetcher) inTail() (st Stored, err error) {
 			}
 			st.Last, st.Data = h.last, append(st.Data, data...)
 		}
-		f.next = h.last + 1
+		if f.next = h.last + 1; over {
+			return st, eofIfEmpty(st) // what follows does not follow what was cut off
+		}
 		if f.budget--; f.budget == 0 && st.Data == nil {
 			return st, errScan
 		}

@@ -2,7 +2,9 @@ package journal
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -260,5 +262,38 @@ func settleRing(t *testing.T, j *Journal) {
 			t.Fatal(err)
 		}
 		idle = idle && j.Stats().Commits == before
+	}
+}
+
+// A reader that may have what was published up to a number gets just that of a
+// batch that has grown beyond it, whatever was written behind it since.
+func TestFetchUpToTheMiddleOfABatch(t *testing.T) {
+	j := openTest(t, "", Options{})
+	for i := range 6 { // one batch
+		appendAll(t, j, bw(i, 1)...)
+	}
+	appendAll(t, j, raw("650 CIRC 1 %s", noise(1, 2*growBatch))) // another
+	for limit := uint64(1); limit <= 7; limit++ {
+		for from := uint64(1); from <= limit+1; from++ {
+			st, err := j.store.fetch(t.Context(), from, limit, Range{})
+			if from > limit {
+				if !errors.Is(err, io.EOF) {
+					t.Errorf("from %d up to %d: %v, %v", from, limit, st, err)
+				}
+				continue
+			}
+			if err != nil || st.Last != limit || st.First > from {
+				t.Errorf("from %d up to %d: %d to %d, %v", from, limit, st.First, st.Last, err)
+				continue
+			}
+			recs, err := st.Decode(noTypes)
+			if err != nil || recs[len(recs)-1].Seq != limit {
+				t.Errorf("from %d up to %d: %v, %v", from, limit, numbers(recs), err)
+			}
+		}
+		_, err := j.store.fetch(t.Context(), 1, limit, Range{Types: event.NewSet(event.STREAM)})
+		if !errors.Is(err, io.EOF) {
+			t.Errorf("nothing wanted up to %d: %v", limit, err)
+		}
 	}
 }
