@@ -56,7 +56,10 @@ func TestRealCircuitsAcrossTwoLivesOfTor(t *testing.T) {
 	const types = "CIRC CIRC_MINOR STREAM ORCONN BW CIRC_BW STREAM_BW GUARD HS_DESC ADDRMAP BUILDTIMEOUT_SET SIGNAL NOTICE STATUS_CLIENT NEWDESC"
 	atTor := subscribe(t, client.ControlAddr, controlport.Credentials{}, types)
 	watch := subscribe(t, port, ownCookie, "JOURNAL SIGNAL")
-	atTor.must(t, "SIGNAL DUMP") // from here …
+	atTor.must(t, "SIGNAL DUMP")              // from here …
+	atTor.must(t, "SETCONF DisableNetwork=1") // or it may need no OR connection that is not open
+	atTor.awaitEvent(t, "a closed OR connection", func(w string) bool { return strings.HasPrefix(w, "650 ORCONN ") })
+	atTor.must(t, "SETCONF DisableNetwork=0")
 	atTor.must(t, "DROPGUARDS")
 	for i := range 3 {
 		fetch(t, net, 0, fmt.Sprintf("page%d.example", i), fmt.Sprint("user", i))
