@@ -46,6 +46,8 @@ type conn struct {
 
 	listening Upstream // the upstream connection that subscribed to ADDRMAP; see resolve
 
+	audit audit // what it does to tor
+
 	history atomic.Bool // the connection has the history privilege
 
 	mu     sync.Mutex
@@ -61,6 +63,7 @@ func newConn(d *door, sock net.Conn) *conn {
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.in.grow = c.charge
+	c.audit.conn = c
 	c.out = newOutlet(c)
 	return c
 }
@@ -158,6 +161,9 @@ func (c *conn) execute(cmd command) error {
 		}
 		return c.bye("514 Authentication required.")
 	}
+	if c.login.open && !changes(cmd.verb) {
+		c.audit.count(cmd.verb)
+	}
 	switch cmd.verb {
 	case "PROTOCOLINFO":
 		return c.protocolInfo(cmd)
@@ -177,6 +183,8 @@ func (c *conn) execute(cmd command) error {
 		return c.setFilter(cmd)
 	case "RESOLVE":
 		return c.resolve(cmd)
+	case "JOURNAL":
+		return c.journal(cmd)
 	}
 	return c.forward(cmd)
 }
@@ -222,6 +230,7 @@ func (c *conn) linger() {
 func (c *conn) leave() {
 	c.in.end()
 	_ = c.charge(0)
+	c.audit.end()
 	c.srv.chargeFilter(c.filter, nil)
 	c.disconnect()
 	if c.demands {

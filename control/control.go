@@ -9,8 +9,8 @@
 // goes to the backend unchanged and its reply comes back unchanged.
 //
 // It does not know which source runs: Backend answers tor's commands, Demand
-// hears which events somebody wants. It writes nothing to the journal and
-// computes nothing from it.
+// hears which events somebody wants, Recorder writes down what controllers do.
+// It computes nothing from the journal.
 package control
 
 import (

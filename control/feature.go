@@ -29,7 +29,7 @@ func (c *conn) useFeature(cmd command) error {
 		return c.answer([]byte("250 OK\r\n"), (*outlet).useMeta)
 	}
 	var answer bytes.Buffer
-	err := c.pass(append(theirs, "\r\n"...), limited{&answer})
+	err := c.pass(append(theirs, "\r\n"...), limited{&answer}, nil)
 	if err != nil {
 		return c.settleReply(&reply{conn: c}, err)
 	}

@@ -10,9 +10,12 @@ import (
 
 // forward passes a command to the source, byte for byte, and its reply back.
 func (c *conn) forward(cmd command) error {
-	r := reply{conn: c}
-	err := c.pass(cmd.raw, &r)
-	return c.settleReply(&r, err)
+	r, d := reply{conn: c}, c.audit.deed(cmd)
+	err := c.pass(cmd.raw, d.of(&r), d.begin)
+	d.answered(err)
+	err = c.settleReply(&r, err)
+	d.end()
+	return err
 }
 
 // errNoSource is why a command that needs the source cannot be answered.
@@ -21,8 +24,10 @@ type errNoSource struct{ reason error }
 func (e *errNoSource) Error() string { return "control: no source: " + e.reason.Error() }
 func (e *errNoSource) Unwrap() error { return e.reason }
 
-// pass sends a command upstream and writes the reply to w.
-func (c *conn) pass(raw []byte, w io.Writer) error {
+// pass sends a command upstream and writes the reply to w. It calls begin, if
+// that is not nil, when the command goes: an event that begin records arrives
+// after it was sent, so that the reply does not wait for it.
+func (c *conn) pass(raw []byte, w io.Writer, begin func()) error {
 	if err := c.connect(); err != nil {
 		return err
 	}
@@ -35,6 +40,9 @@ func (c *conn) pass(raw []byte, w io.Writer) error {
 		c.out.awaited.Store(0)
 		c.sent = time.Time{}
 	}()
+	if begin != nil {
+		begin()
+	}
 	return c.up.Forward(c.ctx, raw, w)
 }
 

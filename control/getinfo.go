@@ -103,7 +103,7 @@ func (c *conn) joinReplies(parts []part, change func(*outlet)) error {
 	j := joiner{out: &changing{&r, change}, parts: parts}
 	var err error
 	if len(theirs) > 0 {
-		if err = c.pass([]byte("GETINFO "+strings.Join(theirs, " ")+"\r\n"), &j); err == nil {
+		if err = c.pass([]byte("GETINFO "+strings.Join(theirs, " ")+"\r\n"), &j, nil); err == nil {
 			err = j.close()
 		}
 		return c.settleReply(&r, err)

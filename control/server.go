@@ -23,18 +23,20 @@ type Options struct {
 	Backend Backend          // who answers tor's commands; nil: nobody
 	Asker   Asker            // who answers in order with the events; nil: nobody
 	Demand  Demand           // who hears what is wanted; nil: nobody
+	Writes  Recorder         // who records what controllers do; nil: nobody
 	Logger  *slog.Logger     // default: discards
 
 	// KeepOnLoss leaves every connection open when the source is lost. By
 	// default only those that used torjournal's own commands stay.
 	KeepOnLoss bool
 
-	now      func() time.Time              // tests; default time.Now
-	authTime time.Duration                 // tests; default authTime
-	maxConns int                           // tests; default maxConnections
-	wait     func(wrong int) time.Duration // tests; default guessWait
-	slack    time.Duration                 // tests; default replySlack
-	cause    time.Duration                 // tests; default causeSlack
+	now       func() time.Time              // tests; default time.Now
+	authTime  time.Duration                 // tests; default authTime
+	tallyTime time.Duration                 // tests; default tallyTime
+	maxConns  int                           // tests; default maxConnections
+	wait      func(wrong int) time.Duration // tests; default guessWait
+	slack     time.Duration                 // tests; default replySlack
+	cause     time.Duration                 // tests; default causeSlack
 }
 
 // Server serves control connections. Its methods may be used from any
@@ -45,10 +47,12 @@ type Server struct {
 	backend    Backend
 	asker      Asker // nil: nobody
 	demand     Demand
+	writes     Recorder
 	log        *slog.Logger
 	keepOnLoss bool
 	now        func() time.Time
 	authTime   time.Duration
+	tallyTime  time.Duration
 	maxConns   int
 	slack      time.Duration
 	cause      time.Duration
@@ -62,6 +66,7 @@ type Server struct {
 	answers  atomic.Int64  // bytes of replies that are held whole, see maxAnswers
 	serving  sync.WaitGroup
 
+	marks     markRate
 	compiling chan struct{}        // holds a token while a filter is compiled
 	matchers  chan *filter.Matcher // those that nobody uses; nil: not made yet
 
@@ -109,6 +114,8 @@ func NewServer(opt Options) *Server {
 		backend:     opt.Backend,
 		asker:       opt.Asker,
 		demand:      opt.Demand,
+		writes:      opt.Writes,
+		tallyTime:   cmp.Or(opt.tallyTime, tallyTime),
 		log:         opt.Logger,
 		keepOnLoss:  opt.KeepOnLoss,
 		now:         opt.now,
@@ -129,6 +136,9 @@ func NewServer(opt Options) *Server {
 	if s.demand == nil {
 		s.demand = nobody{}
 	}
+	if s.writes == nil {
+		s.writes = nobody{}
+	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -136,6 +146,7 @@ func NewServer(opt Options) *Server {
 		s.now = time.Now
 	}
 	s.guesses = newGuesses(s.now)
+	s.marks.now = s.now
 	if opt.wait != nil {
 		s.guesses.wait = opt.wait
 	}
@@ -216,7 +227,8 @@ func (s *Server) SubscriberCounts() map[event.Type]int {
 	return counts
 }
 
-// nobody is the backend and the demand of a server without a source.
+// nobody is the backend and the demand of a server without a source, and the
+// recorder of one that writes nothing.
 type nobody struct{}
 
 // ready is a channel that is closed: it is always ready.
@@ -233,3 +245,7 @@ func (nobody) Lost() <-chan struct{}                         { return ready }
 func (nobody) Version() string                               { return "" }
 func (nobody) Want(context.Context, uint64, event.Set) error { return nil }
 func (nobody) EventNames() event.Set                         { return event.Set{} }
+func (nobody) Offer(event.Event)                             {}
+func (nobody) Record(context.Context, event.Event) error {
+	return errors.New("this torjournal records nothing")
+}

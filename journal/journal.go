@@ -207,6 +207,14 @@ func (j *Journal) Append(ctx context.Context, evs ...event.Event) error {
 	return j.append(ctx, piece[:0], evs)
 }
 
+// Offer is Append of one event for who must not be held up: it never waits.
+// Where Append would, the event is dropped, counted and recorded as under
+// overload. Its only error is ErrClosed.
+func (j *Journal) Offer(ev event.Event) error {
+	typ := ev.Type()
+	return j.q.offer(&item{wire: ev.Format(), typ: typ, bit: bitOf(typ)})
+}
+
 // smallAppend is how many events Append takes on its stack.
 const smallAppend = 4
 

@@ -154,6 +154,22 @@ func (q *queue) put(ctx context.Context, items []item) error {
 	return q.wait(ctx, w, items)
 }
 
+// offer is put of one item for who cannot wait. If there is no room it is
+// dropped, and counted with what an overload drops.
+func (q *queue) offer(it *item) error {
+	q.mu.Lock()
+	defer signal(q.wake)
+	defer q.mu.Unlock()
+	if q.closed {
+		return ErrClosed
+	}
+	it.us, it.mono = q.clock()
+	if len(q.waiting) > 0 || len(q.enterLocked([]item{*it})) > 0 {
+		q.dropLocked(it)
+	}
+	return nil
+}
+
 // wait enters items as there is room, in the order of waiters.
 func (q *queue) wait(ctx context.Context, w *waiter, items []item) error {
 	timer := time.NewTimer(overloadAfter)

@@ -109,6 +109,45 @@ func TestQueueBackPressure(t *testing.T) {
 	})
 }
 
+// Who cannot wait never does: what finds no room, or finds others waiting for
+// it, is dropped and told.
+func TestQueueOfferNeverWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(1000, time.Now)
+		offer := func(typ event.Type, size int) {
+			it := queueItem(typ, size)
+			if err := q.offer(&it); err != nil {
+				t.Error(err)
+			}
+		}
+		offer(event.JOURNAL, 300)
+		offer(event.BW, 300)
+		offer(event.CIRC, 300) // no room
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := q.put(t.Context(), []item{queueItem(event.STREAM, 800)}); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		offer(event.GUARD, 1) // there would be room, but it is another one's turn
+		types, dropped := takeAll(q)
+		wg.Wait()
+		more, _ := takeAll(q)
+		if got := append(types, more...); !slices.Equal(got, []event.Type{event.JOURNAL, event.BW, event.STREAM}) {
+			t.Errorf("took %v", got)
+		}
+		if len(dropped) != 2 || dropped[event.CIRC] != 1 || dropped[event.GUARD] != 1 {
+			t.Errorf("told of as dropped: %v", dropped)
+		}
+		q.close()
+		it := queueItem(event.BW, 1)
+		if err := q.offer(&it); !errors.Is(err, ErrClosed) {
+			t.Errorf("after close: %v", err)
+		}
+	})
+}
+
 func TestQueueLetsOneLargeEventPass(t *testing.T) {
 	q := newQueue(1000, time.Now)
 	if err := q.put(t.Context(), []item{queueItem(event.NS, 5000)}); err != nil {

@@ -64,7 +64,7 @@ func TestFullDiskHoldsNobodyUp(t *testing.T) {
 	mark := sub.awaitEvent(t, "there is room again", isJournal("JOURNALED COUNT="))
 	stopLoad()
 	sub.must(t, "SETCONF MaxCircuitDirtiness=4711")
-	last := func(w string) bool { return strings.Contains(w, "4711") }
+	last := func(w string) bool { return strings.Contains(w, "CONF_CHANGED") && strings.Contains(w, "4711") }
 	sub.awaitEvent(t, "the end", last)
 	direct.awaitEvent(t, "the end at tor", last)
 

@@ -25,6 +25,7 @@ const (
 	portField                    // of an address
 	secretField                  // anything that is replaced as a whole
 	strangeField                 // of which nothing is known: see strange
+	argumentsField               // of a controller's command
 )
 
 // layout says what the words of a type's first line are, behind its name.
@@ -105,6 +106,7 @@ func keywordField(key []byte) field {
 // fields replaces in the words of an event's first line.
 func (k *keyed) fields(t event.Type, from, to int) {
 	lay := layoutOf(t)
+	deed := t == event.JOURNAL && isDeed(k.src)
 	if k.bridged {
 		w := nextWord(k.src, nextWord(k.src, from, to, true).to, to, true)
 		k.fresh = tellsOfEntry(t, k.src[w.from:to])
@@ -131,10 +133,15 @@ func (k *keyed) fields(t event.Type, from, to int) {
 		if t == event.JOURNAL && string(k.src[w.from:w.value]) == "SHA256=" {
 			f = plainField // of the consensus, which everybody has
 		}
+		if deed {
+			f = deedField(string(k.src[w.from:w.value]), k.src[w.value:w.to], f)
+		}
 		if fixed && f == plainField && bytes.ContainsAny(k.src[w.from:w.to], ".:") {
 			f = textField // tor writes no such word there, or a date
 		}
 		switch {
+		case f == argumentsField:
+			k.arguments(w.value, w.to)
 		case f == strangeField:
 			k.text(w.from, w.value) // the keyword: it may be none
 			k.strange(w.value, w.to)

@@ -197,6 +197,8 @@ func (p *Policy) strip(raw event.Raw) []byte {
 		return strip(raw.Name, raw.Wire)
 	case raw.Name == event.JOURNAL && isSnapshot(raw.Wire) && (p.strips || !p.recorded.All()):
 		return p.snapshot(raw.Wire)
+	case raw.Name == event.JOURNAL && p.strips && isDeed(raw.Wire):
+		return stripDeed(raw.Wire)
 	}
 	return raw.Wire
 }

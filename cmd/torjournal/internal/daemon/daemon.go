@@ -74,6 +74,7 @@ type Daemon struct {
 	hasher    *scrub.Hasher // nil unless --scrub
 	journal   *journal.Journal
 	source    *controlport.Source
+	deeds     *deeds
 	server    *control.Server
 	upkeep    *upkeep
 	rates     meter
@@ -135,6 +136,9 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 	}
 	d.upkeep.recorded(sessions)
 	d.upkeep.backups = removeBackups(d.cfg.Journal, d.cfg.Logger)
+	if d.deeds, err = newDeeds(d.journal, d.cfg.Record, d.hasher); err != nil {
+		return err
+	}
 	opt := controlport.SourceOptions{
 		Addresses:   d.cfg.Attach,
 		Credentials: d.cfg.Credentials,
@@ -155,6 +159,7 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 		Backend: backend{d.source},
 		Asker:   d.source,
 		Demand:  d.source,
+		Writes:  d.deeds,
 		Logger:  d.cfg.Logger,
 
 		KeepOnLoss: d.cfg.KeepOnLoss,

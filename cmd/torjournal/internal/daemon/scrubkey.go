@@ -22,6 +22,7 @@ func (d *Daemon) policy(conf map[string][]string) (controlport.Policy, error) {
 		p = p.Hashed(d.hasher, conf)
 	}
 	d.upkeep.attached(p)
+	d.deeds.policy.Store(p)
 	return p, nil
 }
 

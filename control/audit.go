@@ -1,0 +1,188 @@
+package control
+
+import (
+	"context"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"torjournal/tor/event"
+)
+
+// The audit: what controllers did to tor. A command that changes something is
+// a COMMAND event when it is forwarded, PHASE=SENT, so that the last one before
+// a crash is there, and again with its answer's code when that has passed,
+// PHASE=DONE. All others are counted: one PHASE=COUNT event of a connection in
+// a minute in which it sent any.
+//
+//	650 JOURNAL COMMAND PHASE=SENT CONN=12 N=3 PEER=unix UID=1000 PID=4242 VERB=SIGNAL ARGS=NEWNYM
+//	650 JOURNAL COMMAND PHASE=DONE CONN=12 N=3 VERB=SIGNAL CODE=250 MS=0.412
+//	650 JOURNAL COMMAND PHASE=COUNT CONN=12 PEER=127.0.0.1:40312 COUNT=61 VERBS=GETCONF:3,GETINFO:58
+//
+// N numbers the commands of a connection. A command that never was answered,
+// because tor, the controller or torjournal ended, has no DONE. What is in ARGS
+// redact.go says. Nobody waits for these events.
+
+// Recorder writes events of ours into the journal.
+type Recorder interface {
+	// Offer hands an event over and never waits. What there is no room for
+	// is dropped, and the recorder sees to it that this is known.
+	Offer(ev event.Event)
+
+	// Record hands an event over and returns when it is on disk. The error
+	// says why it is not; its text is what the controller is told.
+	Record(ctx context.Context, ev event.Event) error
+}
+
+// tallyTime is how long commands that change nothing are counted before their
+// number is recorded: nyx asks some thousand times an hour, and a commit for
+// each would be 20 MB written.
+const tallyTime = time.Minute
+
+// audit is what one connection has done.
+type audit struct {
+	conn *conn
+
+	// Owned by serve.
+	peer []string // PEER=, UID= and PID= as keys and values; nil: not looked up yet
+	n    uint64   // commands that change something, so far
+
+	mu     sync.Mutex
+	counts map[string]int // guarded by mu: other commands since the last COUNT, by verb; nil: none
+	timer  *time.Timer    // guarded by mu: ends the minute; nil unless there are counts
+	over   bool           // guarded by mu: the connection has ended
+}
+
+func (a *audit) offer(kv ...string) {
+	a.conn.srv.writes.Offer(event.NewJournal(event.WhatCommand, kv...))
+}
+
+// who says who is at the other end, as keys and values.
+func (a *audit) who() []string {
+	if a.peer == nil {
+		a.peer = []string{"PEER", peerName(a.conn.sock)}
+		if uid, pid, ok := peerProcess(a.conn.sock); ok {
+			a.peer = append(a.peer, "UID", strconv.FormatUint(uint64(uid), 10), "PID", strconv.FormatInt(int64(pid), 10))
+		}
+	}
+	return a.peer
+}
+
+func (a *audit) id() string { return strconv.FormatUint(a.conn.id, 10) }
+
+// count notes a command that changes nothing.
+func (a *audit) count(verb string) {
+	who := a.who()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.counts == nil {
+		a.counts = make(map[string]int)
+		a.timer = time.AfterFunc(a.conn.srv.tallyTime, func() {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.tellCountsLocked(who)
+		})
+	}
+	a.counts[verb]++
+}
+
+// tellCountsLocked records the counts, and ends the minute.
+func (a *audit) tellCountsLocked(who []string) {
+	if a.over || a.counts == nil {
+		return
+	}
+	all := 0
+	var verbs []string
+	for _, verb := range slices.Sorted(maps.Keys(a.counts)) {
+		all += a.counts[verb]
+		verbs = append(verbs, verb+":"+strconv.Itoa(a.counts[verb]))
+	}
+	a.timer.Stop()
+	a.counts, a.timer = nil, nil
+	a.offer(append(append([]string{"PHASE", "COUNT", "CONN", a.id()}, who...), "COUNT", strconv.Itoa(all), "VERBS", strings.Join(verbs, ","))...)
+}
+
+// end records what has been counted. Nothing is recorded after it.
+func (a *audit) end() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tellCountsLocked(a.peer)
+	a.over = true
+}
+
+// deed is one command that changes something. Its zero value is one that does
+// not, of which nothing is recorded.
+type deed struct {
+	audit *audit // nil: none
+	cmd   command
+	n     string
+	sent  time.Time     // zero: it was not forwarded
+	took  time.Duration // until the answer was whole
+	code  []byte        // the first bytes of the reply, at most three
+}
+
+// deed returns what a command that is forwarded is.
+func (a *audit) deed(cmd command) deed {
+	if changes(cmd.verb) {
+		return deed{audit: a, cmd: cmd}
+	}
+	return deed{}
+}
+
+// begin records that the command is forwarded now.
+func (d *deed) begin() {
+	if d.audit == nil {
+		return
+	}
+	a := d.audit
+	a.n++
+	d.n, d.sent = strconv.FormatUint(a.n, 10), time.Now()
+	kv := append(append([]string{"PHASE", "SENT", "CONN", a.id(), "N", d.n}, a.who()...), "VERB", shownVerb(d.cmd.verb))
+	if args := redact(d.cmd); args != "" {
+		kv = append(kv, "ARGS", args)
+	}
+	a.offer(kv...)
+}
+
+// of returns a writer that passes the reply on to w and notes its code.
+func (d *deed) of(w io.Writer) io.Writer {
+	if d.audit == nil {
+		return w
+	}
+	return &codeReader{deed: d, to: w}
+}
+
+// answered notes that the source has answered, unless err says that it has not.
+func (d *deed) answered(err error) {
+	if err != nil {
+		d.code = nil
+	} else if d.audit != nil {
+		d.took = time.Since(d.sent)
+	}
+}
+
+// end records the answer, if there was one. The reply has gone before.
+func (d *deed) end() {
+	if len(d.code) < 3 || strings.Trim(string(d.code), "0123456789") != "" {
+		return
+	}
+	ms := strconv.FormatFloat(float64(d.took.Microseconds())/1000, 'f', 3, 64)
+	d.audit.offer("PHASE", "DONE", "CONN", d.audit.id(), "N", d.n, "VERB", shownVerb(d.cmd.verb), "CODE", string(d.code), "MS", ms)
+}
+
+// codeReader looks at the first bytes of a reply.
+type codeReader struct {
+	deed *deed
+	to   io.Writer
+}
+
+func (r *codeReader) Write(p []byte) (int, error) {
+	if missing := 3 - len(r.deed.code); missing > 0 {
+		r.deed.code = append(r.deed.code, p[:min(missing, len(p))]...)
+	}
+	return r.to.Write(p)
+}

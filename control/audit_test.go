@@ -1,0 +1,261 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"torjournal/tor/event"
+)
+
+// notebook is a Recorder that a test reads.
+type notebook struct {
+	log *memory // events arrive there too, if it is not nil
+
+	mu    sync.Mutex
+	lines []string
+	fault error // of Record
+}
+
+func (n *notebook) Offer(ev event.Event) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lines = append(n.lines, strings.TrimSuffix(string(ev.Format()), "\r\n"))
+	if n.log != nil {
+		n.log.arrive(time.Time{}, string(ev.Format()))
+	}
+}
+
+func (n *notebook) Record(ctx context.Context, ev event.Event) error {
+	if n.fault == errSlowMark {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if n.fault == nil {
+		n.Offer(ev)
+	}
+	return n.fault
+}
+
+var varying = regexp.MustCompile(`MS=[0-9]+\.[0-9]{3}|127\.0\.0\.1:[0-9]+`)
+
+// all returns what has been recorded, times and ports left out.
+func (n *notebook) all() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var out []string
+	for _, l := range n.lines {
+		out = append(out, varying.ReplaceAllStringFunc(l, func(s string) string { return s[:3] }))
+	}
+	return out
+}
+
+func (n *notebook) expect(t *testing.T, want ...string) {
+	t.Helper()
+	until(t, "the events", func() bool { return len(n.all()) >= len(want) })
+	if got := n.all(); !slices.Equal(got, want) {
+		t.Errorf("recorded\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+	}
+}
+
+func withNotebook(n *notebook) func(*Options) { return func(o *Options) { o.Writes = n } }
+
+// TestAudit: a command that changes something is there before its answer, and
+// again after it; others are counted.
+func TestAudit(t *testing.T) {
+	n := &notebook{}
+	r := newRig(t, Access{NoAuth: true}, withNotebook(n))
+	r.tor.began, r.tor.answer = make(chan struct{}), make(chan struct{})
+	p := r.login()
+	p.send("signal newnym\r\n")
+	<-r.tor.began
+	sent := "650 JOURNAL COMMAND PHASE=SENT CONN=1 N=1 PEER=127 VERB=SIGNAL ARGS=newnym"
+	n.expect(t, sent) // tor has not answered
+	r.tor.answer <- struct{}{}
+	p.expect("250 OK")
+	done := "650 JOURNAL COMMAND PHASE=DONE CONN=1 N=1 VERB=SIGNAL CODE=250 MS="
+	n.expect(t, sent, done)
+	for range 3 {
+		p.send("GETINFO version\r\n")
+		<-r.tor.began
+		r.tor.answer <- struct{}{}
+		p.expect("250-version=0.4.9.11", "250 OK")
+	}
+	p.send("SETEVENTS BW\r\n")
+	p.expect("250 OK")
+	p.send("FROBNICATE hunter2\r\n") // who knows what a newer tor does then
+	<-r.tor.began
+	r.tor.answer <- struct{}{}
+	p.expect(`510 Unrecognized command "FROBNICATE"`)
+	p.send("QUIT\r\n")
+	p.expect("250 closing connection")
+	p.closed()
+	n.expect(t, sent, done,
+		"650 JOURNAL COMMAND PHASE=SENT CONN=1 N=2 PEER=127 VERB=OTHER ARGS=[scrubbed]",
+		"650 JOURNAL COMMAND PHASE=DONE CONN=1 N=2 VERB=OTHER CODE=510 MS=",
+		"650 JOURNAL COMMAND PHASE=COUNT CONN=1 PEER=127 COUNT=4 VERBS=GETINFO:3,SETEVENTS:1")
+}
+
+// TestAuditOfStrangers: who has not authenticated leaves nothing.
+func TestAuditOfStrangers(t *testing.T) {
+	n := &notebook{}
+	r := newRig(t, Access{HashedPasswords: []string{fooHash}}, withNotebook(n))
+	p := r.dial()
+	p.send("PROTOCOLINFO 1\r\nSIGNAL HALT\r\n")
+	p.expect("250-PROTOCOLINFO 1", "250-AUTH METHODS=HASHEDPASSWORD", `250-VERSION Tor="0.4.9.11"`, "250 OK", "514 Authentication required.")
+	p.closed()
+	p = r.dial()
+	p.send("AUTHENTICATE \"foo\"\r\nSIGNAL HUP\r\n")
+	p.expect("250 OK", "250 OK")
+	n.expect(t, "650 JOURNAL COMMAND PHASE=SENT CONN=2 N=1 PEER=127 VERB=SIGNAL ARGS=HUP",
+		"650 JOURNAL COMMAND PHASE=DONE CONN=2 N=1 VERB=SIGNAL CODE=250 MS=")
+}
+
+// TestAuditOfUnanswered: where tor ends before its answer, there is no DONE.
+func TestAuditOfUnanswered(t *testing.T) {
+	n := &notebook{}
+	r := newRig(t, Access{NoAuth: true}, withNotebook(n))
+	r.tor.early = []byte("250-a=1\r\n")
+	p := r.login()
+	p.send("DIE\r\n")
+	p.expect("250-a=1")
+	p.closed()
+	until(t, "the connection to end", func() bool { return len(r.srv.Connections()) == 0 })
+	n.expect(t, "650 JOURNAL COMMAND PHASE=SENT CONN=1 N=1 PEER=127 VERB=OTHER")
+
+	r.tor.lose() // and what was never forwarded was not sent
+	p = r.login()
+	p.send("SIGNAL HUP\r\n")
+	p.line()
+	p.closed()
+	until(t, "the connection to end", func() bool { return len(r.srv.Connections()) == 0 })
+	if got := n.all(); len(got) != 1 {
+		t.Errorf("recorded %q", got)
+	}
+}
+
+// TestAuditDelaysNothing: the reply goes although the event that tells of the
+// command is not committed.
+func TestAuditDelaysNothing(t *testing.T) {
+	var told bytes.Buffer
+	n := &notebook{}
+	r := newRig(t, Access{NoAuth: true, History: true}, withNotebook(n), func(o *Options) {
+		o.Logger = slog.New(slog.NewTextHandler(&told, nil))
+		o.cause = time.Hour // however slow this machine is
+	})
+	n.log = r.log
+	p := r.subscriber("JOURNAL CONF_CHANGED")
+	r.log.holdCommits(true)
+	p.send("SETCONF DisableNetwork=1\r\n")
+	p.expect("250 OK")
+	n.expect(t, "650 JOURNAL COMMAND PHASE=SENT CONN=1 N=1 PEER=127 VERB=SETCONF ARGS=DisableNetwork=1",
+		"650 JOURNAL COMMAND PHASE=DONE CONN=1 N=1 VERB=SETCONF CODE=250 MS=")
+	r.log.publish()
+	p.line()
+	p.line()
+	p.sock.Close()
+	until(t, "the connection to end", func() bool { return len(r.srv.Connections()) == 0 })
+	if told.Len() > 0 {
+		t.Errorf("the reply waited: %s", told.String())
+	}
+}
+
+// TestAuditCountsByTheMinute goes through a bubble's minutes.
+func TestAuditCountsByTheMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &notebook{}
+		s := NewServer(Options{Writes: n})
+		a := &audit{conn: &conn{srv: s, id: 7}, peer: []string{"PEER", "unix"}}
+		a.count("GETINFO")
+		time.Sleep(59 * time.Second)
+		a.count("GETCONF")
+		synctest.Wait()
+		if got := n.all(); len(got) > 0 {
+			t.Errorf("before the minute was over: %q", got)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		time.Sleep(time.Hour) // nothing more
+		a.count("GETINFO")
+		a.end()
+		a.end()
+		time.Sleep(time.Hour)
+		n.expect(t, "650 JOURNAL COMMAND PHASE=COUNT CONN=7 PEER=unix COUNT=2 VERBS=GETCONF:1,GETINFO:1",
+			"650 JOURNAL COMMAND PHASE=COUNT CONN=7 PEER=unix COUNT=1 VERBS=GETINFO:1")
+	})
+}
+
+// TestAuditNamesProcess: on a Unix socket the kernel says who it is.
+func TestAuditNamesProcess(t *testing.T) {
+	n := &notebook{}
+	ln, err := Listen(t.Context(), "unix:"+filepath.Join(t.TempDir(), "s"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRigOn(t, ln, Access{NoAuth: true}, withNotebook(n))
+	p := r.login()
+	p.send("SIGNAL HUP\r\n")
+	p.expect("250 OK")
+	n.expect(t, fmt.Sprintf("650 JOURNAL COMMAND PHASE=SENT CONN=1 N=1 PEER=unix UID=%d PID=%d VERB=SIGNAL ARGS=HUP", os.Getuid(), os.Getpid()),
+		"650 JOURNAL COMMAND PHASE=DONE CONN=1 N=1 VERB=SIGNAL CODE=250 MS=")
+}
+
+func TestMark(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	var mu sync.Mutex
+	clock := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
+	n := &notebook{}
+	r := newRig(t, Access{NoAuth: true}, withNotebook(n), func(o *Options) { o.now = clock })
+	p := r.login()
+	say := func(cmd, want string) {
+		t.Helper()
+		p.send(cmd + "\r\n")
+		if got := strings.TrimRight(p.line(), "\r\n"); got != want {
+			t.Errorf("%.60s\n got %s\nwant %s", cmd, got, want)
+		}
+	}
+	const grammar = `512 JOURNAL MARK takes one text in double quotes; inside it \" stands for a quote and \\ for a backslash`
+	for cmd, want := range map[string]string{
+		"JOURNAL":                           `512 There is only JOURNAL MARK "text"`,
+		"JOURNAL MARKS \"a\"":               `512 There is only JOURNAL MARK "text"`,
+		"JOURNAL MARK":                      grammar,
+		"JOURNAL MARK a":                    grammar,
+		`JOURNAL MARK "a`:                   grammar,
+		`JOURNAL MARK "a" "b"`:              grammar,
+		`JOURNAL MARK "a" b`:                grammar,
+		`JOURNAL MARK ""`:                   "512 JOURNAL MARK needs a text that is not empty",
+		"JOURNAL MARK \"\xff\"":             "512 The text of JOURNAL MARK is no UTF-8",
+		`JOURNAL MARK "` + long(1025) + `"`: "512 The text of JOURNAL MARK has 1025 bytes, and may have 1024",
+	} {
+		say(cmd, want)
+	}
+	n.expect(t)
+	say(`journal mark "trial 7: \"é\", C:\\x"`, "250 OK")
+	n.expect(t, `650 JOURNAL MARK CONN=1 PEER=127 TEXT="trial 7: \"é\", C:\\x"`)
+	for range marksAtOnce - 1 {
+		say(`JOURNAL MARK "`+long(maxMark)+`"`, "250 OK")
+	}
+	other := r.login() // the limit is for all together
+	other.send("JOURNAL MARK \"x\"\r\n")
+	other.expect("451 Too many marks: 60 at once, then one every 1s; the next in 1000 ms")
+	mu.Lock()
+	now = now.Add(-time.Hour) // the clock is put back: that gives no more, and costs no more
+	mu.Unlock()
+	say(`JOURNAL MARK "x"`, "250 OK")
+
+	n.fault = errors.New("the disk is full")
+	say(`JOURNAL MARK "x"`, "451 The mark is not in the journal: the disk is full")
+}
+
+func long(n int) string { return strings.Repeat("x", n) }
