@@ -14,10 +14,11 @@ func (p program) queryCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "query",
 		Usage:     "answer a question about the past",
-		UsageText: "torjournal query circuits|bandwidth [flags]\n\n   torjournal query circuits --since 1h",
+		UsageText: "torjournal query circuits|bandwidth|commands [flags]\n\n   torjournal query circuits --since 1h",
 		Subcommands: []*cli.Command{
 			p.queryCircuitsCommand(),
 			p.queryBandwidthCommand(),
+			p.queryCommandsCommand(),
 		},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
