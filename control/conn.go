@@ -186,6 +186,9 @@ func (c *conn) execute(cmd command) error {
 	case "JOURNAL":
 		return c.journal(cmd)
 	}
+	if mayBeSilent(cmd) {
+		return c.postSilently(cmd)
+	}
 	return c.forward(cmd)
 }
 

@@ -117,3 +117,19 @@ func TestCommandsOfControllers(t *testing.T) {
 		t.Error("an event of ours holds the hashed password")
 	}
 }
+
+// Tor says nothing to a +HSPOST without HSADDRESS, and goes on.
+func TestCommandThatTorSaysNothingTo(t *testing.T) {
+	needReal(t)
+	tor := loneTor(t, testnet.TorOptions{})
+	addr, journal := freePort(t), journalIn(t)
+	startRecorder(t, journal, "--attach", tor.ControlAddr, "--control", addr).attached()
+	w := dialWire(t, addr, journal)
+	server := "$" + strings.Repeat("A", 40)
+	w.write("+HSPOST\r\nfoo\r\n.\r\n+HSPOST SERVER=" + server + "\r\nfoo\r\n.\r\nGETINFO config-file\r\n")
+	for _, want := range []string{`552 Server "` + server + `" not found`, "250-config-file=", "250 OK"} {
+		if got := w.line(); !strings.HasPrefix(got, want) {
+			t.Fatalf("got %q, want %q", got, want)
+		}
+	}
+}
