@@ -2,6 +2,7 @@ package control
 
 import (
 	"crypto/subtle"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -25,8 +26,11 @@ type Access struct {
 	HashedPasswords []string
 
 	// NoAuth lets everybody in who can connect. It stands alone, and only on
-	// a Unix socket or a loopback address.
+	// a Unix socket, a loopback address, or where TLS asks for a certificate.
 	NoAuth bool
+
+	// TLS, if it names files, encrypts what goes over the listener.
+	TLS TLSFiles
 
 	// History gives the history privilege also to who comes with the cookie
 	// of CookieFile or with none: REPLAY, SETEVENTS JOURNAL and GETINFO
@@ -41,6 +45,7 @@ type access struct {
 	passwords  []hashedPassword
 	noAuth     bool
 	history    bool
+	tls        *tls.Config // nil: what goes over it is not encrypted
 }
 
 // Check reports what is wrong with the address, as Listen takes it, or with a
@@ -77,10 +82,14 @@ func (a Access) check(ln string, local bool) (access, error) {
 	switch {
 	case a.NoAuth && (a.CookieFile != "" || len(a.HashedPasswords) > 0):
 		return out, errors.New("control: no-auth stands alone: leave out the cookie file and the password, or no-auth")
-	case a.NoAuth && !local:
-		return out, fmt.Errorf("control: %s can be reached from other machines and would let everybody in: use a cookie or a password there, or listen on 127.0.0.1 or a Unix socket", ln)
+	case a.NoAuth && !local && a.TLS.ClientCA == "":
+		return out, fmt.Errorf("control: %s can be reached from other machines and would let everybody in: use a password there, or certificates (tls-cert, tls-key and tls-client-ca), or listen on 127.0.0.1 or a Unix socket", ln)
 	case !a.NoAuth && a.OwnCookie == "" && a.CookieFile == "" && len(a.HashedPasswords) == 0:
 		return out, fmt.Errorf("control: %s has no way to authenticate: name a cookie file or a hashed password", ln)
+	}
+	var err error
+	if out.tls, err = a.TLS.config(); err != nil {
+		return out, err
 	}
 	for _, h := range a.HashedPasswords {
 		p, err := parseHashedPassword(h)
@@ -96,7 +105,6 @@ func (a Access) check(ln string, local bool) (access, error) {
 	if path == "" {
 		return out, nil
 	}
-	var err error
 	if out.cookieFile, err = filepath.Abs(path); err != nil {
 		return out, fmt.Errorf("control: cookie file %s: %w", path, err)
 	}

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -18,6 +19,8 @@ type door struct {
 
 	closing chan struct{}  // closed when the connections shall take their leave
 	conns   sync.WaitGroup // connections, and who watches for them
+
+	secured int // guarded by srv.mu: its connections, if it encrypts
 
 	mu      sync.Mutex
 	watched <-chan struct{} // guarded by mu: the life of the source that somebody watches
@@ -145,6 +148,9 @@ func (d *door) accept() {
 			continue
 		}
 		pause = 0
+		if d.access.tls != nil {
+			sock = tls.Server(sock, d.access.tls) // who comes shakes hands when it is read from first
+		}
 		c := newConn(d, sock)
 		if !d.srv.admit(c) {
 			c.cancel()
@@ -161,10 +167,11 @@ func (d *door) accept() {
 func (s *Server) admit(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.conns) >= s.maxConns || s.stopped {
+	encrypts := c.door.access.tls != nil
+	if len(s.conns) >= s.maxConns || encrypts && c.door.secured >= secureConnections || s.stopped {
 		if !s.crowded && !s.stopped {
 			s.log.Warn("control connections are refused: there are too many; see torjournal status for whose they are",
-				"limit", s.maxConns, "peer", peerName(c.sock))
+				"limit", s.maxConns, "limit_tls", secureConnections, "peer", peerName(c.sock))
 			s.crowded = true
 		}
 		return false
@@ -173,5 +180,8 @@ func (s *Server) admit(c *conn) bool {
 	s.lastID++
 	c.id = s.lastID
 	s.conns[c.id] = c
+	if encrypts {
+		c.door.secured++
+	}
 	return true
 }

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"crypto/tls"
 	"net"
 	"syscall"
 	"time"
@@ -13,11 +14,15 @@ import (
 // themselves. But for input it belongs to who has the turn.
 type room struct {
 	raw   syscall.RawConn    // nil: the connection cannot be asked, and always has room
+	tls   bool               // input may have been decrypted that the socket does not know of
 	look  func(uintptr) bool // bound once, so that asking allocates nothing
 	empty func()             // called when there is none, before waiting for it; nil: asked already
 }
 
 func (r *room) of(sock net.Conn) {
+	if t, ok := sock.(*tls.Conn); ok {
+		sock, r.tls = t.NetConn(), true
+	}
 	if s, ok := sock.(syscall.Conn); ok {
 		r.raw, _ = s.SyscallConn()
 	}
@@ -36,7 +41,7 @@ func (r *room) of(sock net.Conn) {
 // input waits until there is something to read or the connection ends. Nothing
 // is held meanwhile, not even a buffer, and the stack is small.
 func (r *room) input() {
-	if r.raw != nil {
+	if r.raw != nil && !r.tls {
 		_ = r.raw.Read(hasInput) // why it ends, the next read tells
 	}
 }

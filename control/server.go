@@ -157,6 +157,9 @@ func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c.id)
+	if c.door.access.tls != nil {
+		c.door.secured--
+	}
 }
 
 // Shutdown ends all Serve calls: connections get what had arrived for them

@@ -16,9 +16,12 @@ type listenerDefaults struct {
 	access    control.Access
 }
 
+// listenerOptions is what may stand behind an address.
+const listenerOptions = "cookie-file=F, hashed-password=H, no-auth, history, group=G, and tls-cert=F, tls-key=F and tls-client-ca=F"
+
 // parseListener reads one --control:
 //
-//	ADDR[,cookie-file=F][,hashed-password=H][,no-auth][,history][,group=G]
+//	ADDR[,cookie-file=F][,hashed-password=H][,no-auth][,history][,group=G][,tls-cert=F,tls-key=F[,tls-client-ca=F]]
 //
 // Credentials named here replace the plain flags' ones; without any, the
 // listener takes the daemon's own cookie.
@@ -29,11 +32,12 @@ func parseListener(spec string, def listenerDefaults) (daemon.Listener, error) {
 		l.Group = def.group
 	}
 	var own control.Access
+	var files control.TLSFiles
 	named := false
 	for _, opt := range parts[1:] {
 		key, value, hasValue := strings.Cut(opt, "=")
-		if want := key == "cookie-file" || key == "hashed-password" || key == "group"; want != (hasValue && value != "") {
-			return l, fmt.Errorf("--control %s: %q: there are cookie-file=F, hashed-password=H, no-auth, history and group=G", spec, opt)
+		if wantsValue := key != "no-auth" && key != "history"; wantsValue != (hasValue && value != "") {
+			return l, fmt.Errorf("--control %s: %q: there are %s", spec, opt, listenerOptions)
 		}
 		switch key {
 		case "cookie-file":
@@ -46,8 +50,14 @@ func parseListener(spec string, def listenerDefaults) (daemon.Listener, error) {
 			own.History = true
 		case "group":
 			l.Group = value
+		case "tls-cert":
+			files.Cert = value
+		case "tls-key":
+			files.Key = value
+		case "tls-client-ca":
+			files.ClientCA = value
 		default:
-			return l, fmt.Errorf("--control %s: %q: there are cookie-file=F, hashed-password=H, no-auth, history and group=G", spec, opt)
+			return l, fmt.Errorf("--control %s: %q: there are %s", spec, opt, listenerOptions)
 		}
 	}
 	l.Access = own
@@ -55,6 +65,10 @@ func parseListener(spec string, def listenerDefaults) (daemon.Listener, error) {
 		history := own.History || def.access.History
 		l.Access = def.access
 		l.Access.History = history
+	}
+	l.Access.TLS = files
+	if files != (control.TLSFiles{}) && strings.HasPrefix(l.Address, "unix:") {
+		return l, fmt.Errorf("--control %s: nobody can listen in on a Unix socket: leave out the tls- options", spec)
 	}
 	if l.Access.CookieFile == "" && len(l.Access.HashedPasswords) == 0 && !l.Access.NoAuth {
 		l.Access.OwnCookie = def.ownCookie

@@ -39,10 +39,10 @@ func (p program) runCommand() *cli.Command {
 			&cli.StringFlag{Name: "max-size", Value: defaultMaxSize, Usage: "`SIZE` the journal may have; the oldest records make room"},
 			&cli.DurationFlag{Name: "commit-delay", Usage: "how long a commit waits for more events, `TIME` such as 100ms: fewer and larger writes, for SD cards; events reach controllers as much later (default: not at all)"},
 			&cli.StringFlag{Name: "max-age", Value: defaultMaxAge, Usage: "`AGE` at which records are removed, 30d for instance; none; or role: 30d, but 24h on a relay or a bridge"},
-			&cli.StringSliceFlag{Name: "control", Usage: "serve a control port at `ADDR`: host:port, port or unix:PATH, and behind it, each after a comma, what holds for it alone: cookie-file=F, hashed-password=H, no-auth, history, group=G"},
+			&cli.StringSliceFlag{Name: "control", Usage: "serve a control port at `ADDR`: host:port, port or unix:PATH, and behind it, each after a comma, what holds for it alone: cookie-file=F, hashed-password=H, no-auth, history, group=G, and to encrypt tls-cert=F, tls-key=F and, for certificates of controllers, tls-client-ca=F"},
 			&cli.StringFlag{Name: "cookie-file", Usage: "controllers show this existing cookie `FILE`, tor's own for instance, instead of torjournal's"},
 			&cli.StringSliceFlag{Name: "hashed-password", Usage: "controllers may show the password of this `HASH` (tor --hash-password prints 16:…)"},
-			&cli.BoolFlag{Name: "no-auth", Usage: "controllers need not authenticate (loopback and Unix sockets only)"},
+			&cli.BoolFlag{Name: "no-auth", Usage: "controllers need not authenticate (loopback, Unix sockets, and where tls-client-ca asks for certificates)"},
 			&cli.BoolFlag{Name: "history", Usage: "who authenticates as to tor, or not at all, may read history too"},
 			&cli.StringFlag{Name: "group", Usage: "members of `GROUP` may use the Unix sockets"},
 			&cli.StringFlag{Name: "on-source-loss", Value: "close", Usage: "what becomes of controllers when tor ends: `WHAT` is close, as with tor, or keep: they stay, and get 551 for what needs tor (those that use torjournal's own commands always stay)"},
@@ -180,8 +180,8 @@ func attachTo(given []string, own []daemon.Listener) (addrs []controlport.Addres
 // warnOfListeners tells at the start what would else be found out late.
 func warnOfListeners(cfg daemon.Config) {
 	for _, l := range cfg.Listeners {
-		if local, err := control.LocalAddress(l.Address); err == nil && !local {
-			cfg.Logger.Warn("other machines can reach this control port, and what goes over it can be read on the way: listen on 127.0.0.1 if they need not",
+		if local, err := control.LocalAddress(l.Address); err == nil && !local && l.Access.TLS.Cert == "" {
+			cfg.Logger.Warn("other machines can reach this control port, and what goes over it can be read on the way: listen on 127.0.0.1 if they need not, or encrypt it (tls-cert, tls-key)",
 				"address", l.Address)
 		}
 		if f := l.Access.CookieFile; f != "" {
