@@ -280,8 +280,10 @@ func TestVacuumRunning(t *testing.T) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for name, from := range map[string]uint64{"live": 0, "from the beginning": 1} {
+		// Before anything more is appended: a live cursor begins at the end of
+		// its moment.
+		c := j.NewCursor(from, event.AllTypes())
 		wg.Go(func() {
-			c := j.NewCursor(from, event.AllTypes())
 			defer c.Close()
 			if from == 0 {
 				from = 2
