@@ -5,9 +5,11 @@ import "bytes"
 // The scanner below looks at maximal runs of the characters that network
 // addresses are written with. What it takes for an address may be more than
 // one, never less: a number in dotted form too many is no harm, one too few
-// is. Three things that look like addresses stay, because they can be
-// nobody's: the unspecified address "::", and everything in 0.0.0.0/8, which
-// tor's own version numbers look like (0.4.9.11).
+// is. What looks like an address and can be nobody's stays: the unspecified
+// addresses "::" and 0.0.0.0, and what tor's version numbers look like
+// (0.4.9.11; see isVersion). The rest of 0.0.0.0/8 is nobody's either, but tor
+// probes its circuits with random addresses of it, 0.69.30.133:25, by which the
+// same circuit can be found in another log.
 
 // appendScrubbed appends text with every address in it replaced, and with
 // hosts every host name and every path of an onion service's descriptor too.
@@ -113,10 +115,16 @@ func ipv4(text []byte, i int) (end int, found bool) {
 	if count < 4 {
 		return i + digits(text, i), false
 	}
-	if count == 4 && text[i] == '0' && text[i+1] == '.' {
+	if count == 4 && (string(text[i:end]) == "0.0.0.0" || isVersion(text[i:end]) && port(text, end) == end) {
 		return end, false
 	}
 	return end, true
+}
+
+// isVersion reports whether four numbers may be a version of tor: the first is
+// 0 and the second has one digit.
+func isVersion(dotted []byte) bool {
+	return dotted[0] == '0' && dotted[1] == '.' && dotted[3] == '.'
 }
 
 // port returns the end of a ":port" at text[i], or i.

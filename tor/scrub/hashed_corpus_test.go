@@ -95,7 +95,7 @@ var secretPatterns = map[string]*regexp.Regexp{
 // notSecret is what the patterns find and nobody is named by.
 func notSecret(s string) bool {
 	if a, err := netip.ParseAddr(s); err == nil {
-		return a.IsUnspecified() || a.Is4() && a.As4()[0] == 0 // versions of tor; see addressAt
+		return a.IsUnspecified() || a.Is4() && a.As4()[0] == 0 && a.As4()[1] < 10 // versions of tor; see isVersion
 	}
 	return false
 }

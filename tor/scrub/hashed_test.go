@@ -150,6 +150,8 @@ func TestHashedFields(t *testing.T) {
 		{"states", `650 DEBUG Changing state of channel from "opening" to "open"`, `650 DEBUG Changing state of channel from "opening" to "open"`},
 		{"asked of an exit", `650 DEBUG eventdns said that "intranet" resolves to "2130706433". Launching "nas". Your DNS provider gave an answer for "nas", which`,
 			`650 DEBUG eventdns said that "h-#.scrubbed" resolves to "h-#.scrubbed". Launching "h-#.scrubbed". Your DNS provider gave an answer for "h-#.scrubbed", which`},
+		{"a probe of a circuit", "650 INFO pathbias_send_usable_probe(): Sending pathbias testing cell to 0.69.30.133:25 on stream 48369 for circ 1347.",
+			"650 INFO pathbias_send_usable_probe(): Sending pathbias testing cell to a-#.scrubbed:0 on stream 48369 for circ 1347."},
 		{"versions and the like", "650 NOTICE Tor 0.4.9.11-alpha (git-27d4ba90f6) with Libevent 2.1.12-stable, OpenSSL 1.1.1n, Zlib 1.3.1, Linux 6.1.0-18-amd64, in 1.5s at 12.5KB/s, 99.5% in circuitbuild.c",
 			"650 NOTICE Tor 0.4.9.11-alpha (git-27d4ba90f6) with Libevent 2.1.12-stable, OpenSSL 1.1.1n, Zlib 1.3.1, Linux 6.1.0-18-amd64, in 1.5s at 12.5KB/s, 99.5% in circuitbuild.c"},
 		{"transport's log", `650 PT_LOG PT=/usr/bin/obfs4proxy SEVERITY=debug MESSAGE="to 192.0.2.1:4711"`, `650 PT_LOG PT=/usr/bin/obfs4proxy SEVERITY=debug MESSAGE="to a-#.scrubbed:0"`},

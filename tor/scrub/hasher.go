@@ -163,10 +163,9 @@ func parseAddress(s []byte) (netip.Addr, bool) {
 	return addr.WithZone("").Unmap(), err == nil
 }
 
-// namesSomebody is false for the addresses that can be nobody's; see addressAt.
-func namesSomebody(a netip.Addr) bool {
-	return !a.IsUnspecified() && !(a.Is4() && a.As4()[0] == 0)
-}
+// namesSomebody is false for the addresses that can be nobody's. Those that
+// tor probes its circuits with are no one's either, but name the circuit.
+func namesSomebody(a netip.Addr) bool { return !a.IsUnspecified() }
 
 // appendAddress appends what stands for something that is written as an
 // address is. Of what is no single address, the text itself is hashed.

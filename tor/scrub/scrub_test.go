@@ -166,6 +166,9 @@ func TestStripping(t *testing.T) {
 		{"650 WARN Rejecting invalid destination address \"nas\"; http://bob:sesame@nas.box2:80/ and xn--bcher-kva and bücher.example:80\r\n",
 			"650 WARN Rejecting invalid destination address \"[scrubbed]\"; http://[scrubbed]@[scrubbed]/ and [scrubbed] and [scrubbed]\r\n"},
 		{"650 NOTICE Performing bandwidth self-test...done.\r\n", ""},
+		{"650 NOTICE pathbias_send_usable_probe(): Sending pathbias testing cell to 0.69.30.133:25 on stream 48369, then 0.7.30.133:25, 0.75.1.2.\r\n",
+			"650 NOTICE pathbias_send_usable_probe(): Sending pathbias testing cell to [scrubbed] on stream 48369, then [scrubbed], [scrubbed].\r\n"},
+		{"650 NOTICE Tor 0.4.9.11: 0.4.8.21, 0.4.9.11-alpha; 0.0.0.0/8 is refused\r\n", ""},
 		{"650 NOTICE listens on [::]:9001 and :: and 0.0.0.0:9001\r\n", ""},
 		{"650+WARN\r\nfirst 1.2.3.4\r\n..5.6.7.8\r\n.\r\n650 OK\r\n", "650+WARN\r\nfirst [scrubbed]\r\n..[scrubbed]\r\n.\r\n650 OK\r\n"},
 		{"650 STATUS_SERVER NOTICE EXTERNAL_ADDRESS ADDRESS=203.0.113.7 METHOD=CONFIGURED\r\n",
@@ -271,7 +274,7 @@ func addressesIn(text []byte) (found []netip.Addr) {
 				s = s[:i]
 			}
 			a, err := netip.ParseAddr(s)
-			if err != nil || a.WithZone("").IsUnspecified() || a.Is4() && a.As4()[0] == 0 {
+			if err != nil || a.WithZone("").IsUnspecified() || a.Is4() && a.As4()[0] == 0 && a.As4()[1] < 10 {
 				continue
 			}
 			found = append(found, a)
