@@ -179,6 +179,8 @@ func (c *conn) execute(cmd command) error {
 		return c.useFeature(cmd)
 	case "REPLAY":
 		return c.replay(cmd)
+	case "HISTORY":
+		return c.askHistory(cmd)
 	case "SETFILTER":
 		return c.setFilter(cmd)
 	case "RESOLVE":

@@ -10,7 +10,7 @@
 //
 // It does not know which source runs: Backend answers tor's commands, Demand
 // hears which events somebody wants, Recorder writes down what controllers do.
-// It computes nothing from the journal.
+// What it is asked about the past the package query computes.
 package control
 
 import (

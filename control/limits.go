@@ -68,6 +68,18 @@ const (
 	// is over.
 	siftCheck = 4 << 10
 
+	// historyRows and historyBytes bound one answer to HISTORY, the latter in
+	// bytes but for a single row that is longer; who wants more asks for the
+	// next part. historyMemory bounds what is held to compute it, roughly,
+	// beside a block that is read. One is computed at a time.
+	historyRows   = 1000
+	historyBytes  = 1 << 20
+	historyMemory = 8 << 20
+
+	// maxNotes bounds the gaps that are told one by one behind the rows. They
+	// come of the ring, that runs ahead of a question, and of salvaged damage.
+	maxNotes = 100
+
 	// maxKeys bounds the keys of a GETINFO that has one of ours. Each of
 	// ours may cost a look into the file.
 	maxKeys = 256
@@ -100,6 +112,16 @@ const (
 	// others before what is left of a chunk goes back: some ten thousand
 	// records for an ordinary filter. One record takes at most 50 ms more.
 	siftTime = 10 * time.Millisecond
+
+	// historySpan is how far back HISTORY looks when nothing says how far, as
+	// the command line does.
+	historySpan = time.Hour
+
+	// historyPatience is how long a HISTORY may wait for those before it, and
+	// historyTime how long its own answer may take: a month of a busy client,
+	// some ten million records, takes a few seconds on an idle machine.
+	historyPatience = time.Minute
+	historyTime     = time.Minute
 
 	// farewell is how long a closing connection waits for the command that
 	// is being answered, and for its peer to read the last reply.

@@ -37,6 +37,9 @@ type Options struct {
 	wait      func(wrong int) time.Duration // tests; default guessWait
 	slack     time.Duration                 // tests; default replySlack
 	cause     time.Duration                 // tests; default causeSlack
+
+	askPatience time.Duration // tests; default historyPatience
+	askTime     time.Duration // tests; default historyTime
 }
 
 // Server serves control connections. Its methods may be used from any
@@ -57,6 +60,9 @@ type Server struct {
 	slack      time.Duration
 	cause      time.Duration
 
+	askPatience time.Duration
+	askTime     time.Duration
+
 	guesses     *guesses
 	writeCookie func(path string) ([]byte, error) // writeCookie but in tests
 
@@ -67,6 +73,7 @@ type Server struct {
 	serving  sync.WaitGroup
 
 	marks     markRate
+	asking    chan struct{}        // holds a token while a HISTORY is answered
 	compiling chan struct{}        // holds a token while a filter is compiled
 	matchers  chan *filter.Matcher // those that nobody uses; nil: not made yet
 
@@ -127,6 +134,9 @@ func NewServer(opt Options) *Server {
 		writeCookie: writeCookie,
 		conns:       make(map[uint64]*conn),
 		cookies:     make(map[string][]byte),
+		asking:      make(chan struct{}, 1),
+		askPatience: cmp.Or(opt.askPatience, historyPatience),
+		askTime:     cmp.Or(opt.askTime, historyTime),
 		compiling:   make(chan struct{}, 1),
 		matchers:    idleMatchers(max(1, runtime.GOMAXPROCS(0)-1)),
 	}

@@ -12,8 +12,11 @@ import (
 )
 
 // maxSteps bounds the rows of one answer, also where a clock that began in
-// 1970 stretches the range: a step with data costs 100 bytes, so 100 MB.
-const maxSteps = 1_000_000
+// 1970 stretches the range: a step with data costs stepBytes, so 128 MB.
+const (
+	maxSteps  = 1_000_000
+	stepBytes = 128
+)
 
 // Bandwidth is one row: what a step of time carried, by tor's BW events, of
 // which there is one a second. A step without any is missing, not idle: its
@@ -27,6 +30,9 @@ type Bandwidth struct {
 	PeakRead     *uint64 `json:"peak_read,omitempty"`     // most bytes in one of the seconds
 	PeakWritten  *uint64 `json:"peak_written,omitempty"`  // likewise
 }
+
+// Place is Row's.
+func (b *Bandwidth) Place() Place { return Place{At: b.Time.Unix()} }
 
 // BandwidthAnswer says what is to be known of rows beside them.
 type BandwidthAnswer struct {
@@ -53,15 +59,20 @@ type BandwidthAnswer struct {
 // them, whole minutes and hours are told by these, if the steps are not
 // shorter; sums know neither From and To nor Session. An error of emit ends it
 // and is returned as it is.
-func Bandwidths(ctx context.Context, rd journal.Reader, r journal.Range, step time.Duration, emit func(*Bandwidth) error) (BandwidthAnswer, error) {
-	return bandwidths(ctx, stored{rd}, r, step, emit)
+//
+// All steps are summed, whatever part of them is wanted.
+func Bandwidths(ctx context.Context, rd journal.Reader, r journal.Range, step time.Duration, part Part, emit func(*Bandwidth) error) (BandwidthAnswer, error) {
+	return bandwidths(ctx, stored{rd}, r, step, part, emit)
 }
 
-func bandwidths(ctx context.Context, src source, r journal.Range, step time.Duration, emit func(*Bandwidth) error) (BandwidthAnswer, error) {
+func bandwidths(ctx context.Context, src source, r journal.Range, step time.Duration, part Part, emit func(*Bandwidth) error) (BandwidthAnswer, error) {
 	if step < time.Second || step%time.Second != 0 {
 		return BandwidthAnswer{}, fmt.Errorf("query: a step of %v: write whole seconds, at least 1s, for example 5m", step)
 	}
-	w := &bandwidthWalk{walker: walker{src: src}, step: int64(step / time.Second), steps: map[int64]*stepSum{}}
+	w := &bandwidthWalk{walker: walker{src: src}, step: int64(step / time.Second), steps: map[int64]*stepSum{}, part: part, most: maxSteps}
+	if part.Memory > 0 {
+		w.most = min(w.most, part.Memory/stepBytes)
+	}
 	ok, err := w.read(ctx, r)
 	if ok && err == nil {
 		err = w.rows(emit)
@@ -75,6 +86,8 @@ func bandwidths(ctx context.Context, src source, r journal.Range, step time.Dura
 type bandwidthWalk struct {
 	walker
 	step  int64 // seconds
+	part  Part
+	most  int // steps at most
 	steps map[int64]*stepSum
 
 	first, last int64 // numbers of the outermost steps with records
@@ -118,7 +131,7 @@ func (w *bandwidthWalk) read(ctx context.Context, r journal.Range) (ok bool, err
 				return false, err
 			}
 			w.add(&rec)
-			if len(w.steps) > maxSteps {
+			if len(w.steps) > w.most {
 				break // rows refuses it
 			}
 		}
@@ -206,11 +219,14 @@ func (w *bandwidthWalk) addSum(t time.Time, more stepSum) {
 
 // rows emits every step, those without a sum too.
 func (w *bandwidthWalk) rows(emit func(*Bandwidth) error) error {
-	if count := uint64(w.last-w.first) + 1; count > maxSteps {
-		return fmt.Errorf("query: %d steps of %ds lie between the first and the last record, at most %d are given: narrow the range or take longer steps", count, w.step, maxSteps)
+	if count := uint64(w.last-w.first) + 1; count > uint64(w.most) {
+		return fmt.Errorf("query: %d steps of %ds lie between the first and the last record, at most %d are given: narrow the range or take longer steps", count, w.step, w.most)
 	}
 	for n := w.first; n <= w.last; n++ {
 		row := &Bandwidth{Time: Stamp{time.Unix(n*w.step, 0)}, StepS: w.step}
+		if !w.part.begun(row.Place()) {
+			continue
+		}
 		if sum := w.steps[n]; sum != nil {
 			row.Seconds = sum.seconds
 			row.ReadBytes, row.WrittenBytes = &sum.read, &sum.written

@@ -80,7 +80,7 @@ func TestBandwidthOfWhatIsGone(t *testing.T) {
 		}
 	}
 	var sum, want uint64
-	if _, err := Bandwidths(t.Context(), j, journal.Range{}, time.Minute, func(b *Bandwidth) error {
+	if _, err := Bandwidths(t.Context(), j, journal.Range{}, time.Minute, Part{}, func(b *Bandwidth) error {
 		if b.ReadBytes != nil {
 			sum += *b.ReadBytes
 		}
@@ -105,7 +105,7 @@ func TestBandwidthTellsOfSums(t *testing.T) {
 	}
 	ask := func(r journal.Range, step time.Duration) (a BandwidthAnswer, seconds int64) {
 		t.Helper()
-		a, err := Bandwidths(t.Context(), j, r, step, func(b *Bandwidth) error { seconds += b.Seconds; return nil })
+		a, err := Bandwidths(t.Context(), j, r, step, Part{}, func(b *Bandwidth) error { seconds += b.Seconds; return nil })
 		if err != nil {
 			t.Fatal(err)
 		}

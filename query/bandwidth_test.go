@@ -65,7 +65,7 @@ func TestBandwidthEnds(t *testing.T) {
 	f := func(r journal.Range, want ...string) {
 		t.Helper()
 		var got []string
-		_, err := bandwidths(t.Context(), m, r, 10*time.Second, func(b *Bandwidth) error {
+		_, err := bandwidths(t.Context(), m, r, 10*time.Second, Part{}, func(b *Bandwidth) error {
 			got = append(got, b.Time.Format("04:05"))
 			return nil
 		})
@@ -107,18 +107,18 @@ func TestBandwidthRefuses(t *testing.T) {
 	never := func(*Bandwidth) error { t.Error("a row"); return nil }
 	m := story(t, "08:00:00 BW 1 1")
 	for _, step := range []time.Duration{0, -time.Second, time.Millisecond, 1500 * time.Millisecond} {
-		if _, err := bandwidths(t.Context(), m, journal.Range{}, step, never); err == nil || !strings.Contains(err.Error(), "for example 5m") {
+		if _, err := bandwidths(t.Context(), m, journal.Range{}, step, Part{}, never); err == nil || !strings.Contains(err.Error(), "for example 5m") {
 			t.Errorf("step %v: %v", step, err)
 		}
 	}
 	m = &memory{}
 	m.add(1, time.Unix(5, 0), "650 BW 1 1\r\n") // a machine without a clock
 	m.add(1, clock(t, "08:00:00"), "650 BW 1 1\r\n")
-	if _, err := bandwidths(t.Context(), m, journal.Range{}, time.Second, never); err == nil || !strings.Contains(err.Error(), "narrow the range") {
+	if _, err := bandwidths(t.Context(), m, journal.Range{}, time.Second, Part{}, never); err == nil || !strings.Contains(err.Error(), "narrow the range") {
 		t.Error(err)
 	}
 	stop := errors.New("enough")
-	if _, err := bandwidths(t.Context(), m, journal.Range{}, time.Hour, func(*Bandwidth) error { return stop }); err != stop {
+	if _, err := bandwidths(t.Context(), m, journal.Range{}, time.Hour, Part{}, func(*Bandwidth) error { return stop }); err != stop {
 		t.Error(err)
 	}
 }

@@ -23,7 +23,7 @@ func BenchmarkCircuits(b *testing.B) {
 	m := benchCorpus(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := circuits(b.Context(), m, journal.Range{}, func(*Circuit) error { return nil }); err != nil {
+		if _, err := circuits(b.Context(), m, journal.Range{}, CircuitPick{}, Part{}, func(*Circuit) error { return nil }); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -34,7 +34,7 @@ func BenchmarkBandwidth(b *testing.B) {
 	m := benchCorpus(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := bandwidths(b.Context(), m, journal.Range{}, time.Minute, func(*Bandwidth) error { return nil }); err != nil {
+		if _, err := bandwidths(b.Context(), m, journal.Range{}, time.Minute, Part{}, func(*Bandwidth) error { return nil }); err != nil {
 			b.Fatal(err)
 		}
 	}

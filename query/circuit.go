@@ -1,8 +1,11 @@
 package query
 
 import (
+	"slices"
 	"strings"
 	"time"
+
+	"torjournal/tor/event"
 )
 
 // Outcomes of a circuit: what became of it, as far as the record shows.
@@ -35,6 +38,44 @@ type Circuit struct {
 	Streams      *uint64  `json:"streams,omitempty"`       // streams that were attached to it; absent if the session records none
 	ReadBytes    *uint64  `json:"read_bytes,omitempty"`    // sum of its CIRC_BW; absent if the session records none
 	WrittenBytes *uint64  `json:"written_bytes,omitempty"` // likewise
+
+	place Place
+}
+
+// Place is Row's.
+func (c *Circuit) Place() Place { return c.place }
+
+// CircuitPick says which circuits are wanted; its zero value: all.
+type CircuitPick struct {
+	Status  string        // that is their status or their outcome, see Is
+	Purpose string        // that is their last purpose
+	Reason  string        // that is their reason or their remote reason
+	Relay   string        // nickname, or fingerprint or its beginning with "$", of a hop
+	Slower  time.Duration // whose build took longer
+}
+
+// Match reports whether c is wanted. Words may be in upper or lower case.
+func (k *CircuitPick) Match(c *Circuit) bool {
+	switch {
+	case k.Status != "" && !c.Is(k.Status),
+		k.Purpose != "" && !strings.EqualFold(k.Purpose, c.Purpose),
+		k.Reason != "" && !strings.EqualFold(k.Reason, c.Reason) && !strings.EqualFold(k.Reason, c.RemoteReason),
+		k.Relay != "" && !slices.ContainsFunc(c.Path, func(hop string) bool { return isRelay(k.Relay, hop) }),
+		k.Slower != 0 && (c.BuildMS == nil || time.Duration(*c.BuildMS)*time.Millisecond <= k.Slower):
+		return false
+	}
+	return true
+}
+
+// isRelay reports whether a hop as tor writes it is what word names: a
+// nickname, a whole fingerprint, or "$" and the beginning of one.
+func isRelay(word, hop string) bool {
+	r := event.ParseRouter(hop)
+	if beginning, ok := strings.CutPrefix(word, "$"); ok {
+		beginning, _, _ = strings.Cut(beginning, "~")
+		return len(beginning) > 0 && len(beginning) <= len(r.Fingerprint) && strings.EqualFold(beginning, r.Fingerprint[:len(beginning)])
+	}
+	return strings.EqualFold(word, r.Nickname) || strings.EqualFold(word, r.Fingerprint)
 }
 
 // Is reports whether word is the row's status or its outcome, in upper or
@@ -58,7 +99,7 @@ func (l *life) row(streams, bytes bool) *Circuit {
 		Session: l.session, ID: l.id,
 		Launched: Stamp{l.launched}, Built: Stamp{l.built}, Closed: Stamp{l.closed},
 		Status: l.status, Outcome: l.outcome(), Purpose: l.purpose, HSState: l.hsState,
-		BuildFlags: l.buildFlags, Path: l.path, Reason: l.reason, RemoteReason: l.remoteReason,
+		BuildFlags: l.buildFlags, Path: l.path, Reason: l.reason, RemoteReason: l.remoteReason, place: l.place,
 	}
 	if l.launched.IsZero() {
 		c.Launched = Stamp{l.created}

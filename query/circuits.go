@@ -19,70 +19,143 @@ const (
 	measureFor = 10 * time.Minute
 )
 
+// What one circuit and one open stream hold, in bytes, roughly.
+const (
+	lifeBytes   = 768
+	streamBytes = 256
+)
+
 // circuitTypes are the events that circuits are made of.
 var circuitTypes = event.NewSet(event.CIRC, event.CIRC_MINOR, event.CIRC_BW, event.STREAM, event.JOURNAL)
 
-// Circuits calls emit for every circuit any of whose life lies in r, in the
-// order in which the journal first names them, and returns what was evicted
-// while it read. A row shows the circuit's whole life, also what lies before
-// Since and after Until, as far as the journal holds it; circuits that stood
-// when the source was attached are known from the snapshot. Of r it uses
-// Since, Until, Session and To; To 0 is the newest record there is when it
-// starts. An error of emit ends it and is returned as it is. Rows belong to
-// emit; nobody else keeps them.
+// Circuits calls emit for every circuit that pick chooses and any of whose life
+// lies in r, in the order in which CIRC events or snapshots first name them, and
+// returns what was evicted while it read. A row shows the circuit's whole life, also
+// what lies before Since and after Until, as far as the journal holds it;
+// circuits that stood when the source was attached are known from the snapshot.
+// What is named only after Until is no row, whatever it says of its beginning.
+// Of r it uses Since, Until, Session and To; To 0 is the newest record there is
+// when it starts. An error of emit ends it and is returned as it is. Rows belong
+// to emit; nobody else keeps them.
 //
 // It reads from the beginning of the first session that r touches to the end
-// of the last circuit that began before Until, and keeps in memory one state
-// for each circuit of the answer and of those still standing.
-func Circuits(ctx context.Context, rd journal.Reader, r journal.Range, emit func(*Circuit) error) ([]journal.Gap, error) {
-	return circuits(ctx, stored{rd}, r, emit)
+// of the last circuit that began before Until, or of the last one of the part,
+// and keeps in memory one state for each circuit of the part and of those still
+// standing.
+func Circuits(ctx context.Context, rd journal.Reader, r journal.Range, pick CircuitPick, part Part, emit func(*Circuit) error) ([]journal.Gap, error) {
+	return circuits(ctx, stored{rd}, r, pick, part, emit)
 }
 
-func circuits(ctx context.Context, src source, r journal.Range, emit func(*Circuit) error) ([]journal.Gap, error) {
-	w := newCircuitWalk(src, r)
-	if err := w.read(ctx); err != nil {
-		return w.gaps, err
-	}
-	for _, l := range w.all {
-		if !w.belongs(l) {
-			continue
-		}
-		if err := emit(l.row(w.tells[l.session].streams, w.tells[l.session].bytes)); err != nil {
+func circuits(ctx context.Context, src source, r journal.Range, pick CircuitPick, part Part, emit func(*Circuit) error) ([]journal.Gap, error) {
+	for {
+		w := newCircuitWalk(src, r)
+		w.pick, w.part = pick, part
+		if err := w.read(ctx); err != nil {
 			return w.gaps, err
 		}
+		lives := w.chosen()
+		if w.cut != nil && len(lives) <= part.Rows {
+			part.Rows *= 2 // some that were over went on, and are no rows any more
+			continue
+		}
+		for _, l := range lives {
+			tells, err := w.told(ctx, l.session)
+			if err == nil {
+				err = emit(l.row(tells.streams, tells.bytes))
+			}
+			if err != nil {
+				return w.gaps, err
+			}
+		}
+		return w.gaps, nil
 	}
-	return w.gaps, nil
+}
+
+// chosen returns the circuits of the answer, in order.
+func (w *circuitWalk) chosen() (lives []*life) {
+	for _, l := range w.all {
+		if w.belongs(l) && w.pick.Match(l.row(false, false)) {
+			lives = append(lives, l)
+		}
+	}
+	slices.SortFunc(lives, func(a, b *life) int { return a.place.compare(b.place) })
+	return lives
 }
 
 // circuitWalk reads the records of circuits. Sessions follow each other in
 // the sequence, so only the present session's circuits are looked up by ID.
 type circuitWalk struct {
 	walker
-	r journal.Range
+	r    journal.Range
+	pick CircuitPick
+	part Part
 
+	from    uint64              // the number that the walk begins with
 	session uint64              // of the record read last
 	last    time.Time           // its time
+	seq     uint64              // its number
+	nth     int                 // circuits that it is the first to name, so far
 	lives   map[string]*life    // the present session's circuits, by ID
 	streams map[string][]string // the circuits that each open stream of it was on, by the stream's ID
 	all     []*life             // of every session, in the order they were first named
 	dropped int                 // of them, those that are not in the range and over
 	tells   map[uint64]tells    // by session
+	gone    lateWords           // the present session's circuits that were let go
 	words   intern
 
 	awaited int       // circuits of the range whose end is to come
 	late    time.Time // until then records may follow an end
 	resume  uint64    // records up to this number are read whatever their time
+
+	measured map[*life]bool // circuits that timed out and may be built on
+
+	whole int    // circuits of the part that are over
+	cut   *Place // circuits after it are too many for the part; nil: none is
+	fault error  // why no more can be read
 }
 
 func newCircuitWalk(src source, r journal.Range) *circuitWalk {
 	return &circuitWalk{
 		walker: walker{src: src}, r: r,
-		lives: map[string]*life{}, streams: map[string][]string{}, tells: map[uint64]tells{}, words: intern{},
+		lives: map[string]*life{}, streams: map[string][]string{}, tells: map[uint64]tells{}, words: intern{}, measured: map[*life]bool{},
 	}
 }
 
 // tells is what a session is known to record: only then is none zero.
-type tells struct{ streams, bytes bool }
+type tells struct{ streams, bytes, asked bool }
+
+// told returns what a session tells, up to the end of the range: the walk may
+// have ended before the first of such records.
+func (w *circuitWalk) told(ctx context.Context, session uint64) (tells, error) {
+	t := w.tells[session]
+	if t.asked || t.streams && t.bytes {
+		return t, nil
+	}
+	t.asked = true
+	ask := walker{src: w.src} // the walk has told the gaps
+	for _, what := range []struct {
+		known *bool
+		of    event.Type
+	}{{&t.streams, event.STREAM}, {&t.bytes, event.CIRC_BW}} {
+		r := journal.Range{From: w.from, To: w.r.To, Session: session, Types: event.NewSet(what.of)}
+		if *what.known {
+			continue
+		}
+		for rec, err := range ask.records(ctx, r) {
+			if err != nil {
+				return t, err
+			}
+			parsed, _ := event.Parse(rec.Wire)
+			bw, isBytes := parsed.(*event.CircuitBandwidth)
+			_, isStream := parsed.(*event.Stream)
+			if *what.known = isStream || isBytes && bw.ID != ""; *what.known {
+				break
+			}
+		}
+	}
+	w.tells[session] = t
+	return t, nil
+}
 
 // read takes the records from where the answer begins to where it ends.
 func (w *circuitWalk) read(ctx context.Context) error {
@@ -94,6 +167,7 @@ func (w *circuitWalk) read(ctx context.Context) error {
 	if !ok || err != nil {
 		return err
 	}
+	w.from = from
 	walk := journal.Range{From: from, To: w.r.To, Session: w.r.Session, Types: circuitTypes}
 	for rec, err := range w.records(ctx, walk) {
 		if err != nil {
@@ -102,7 +176,9 @@ func (w *circuitWalk) read(ctx context.Context) error {
 		if done, err := w.done(ctx, &rec); done || err != nil {
 			return w.finish(sessions, err)
 		}
-		w.take(&rec)
+		if w.take(&rec); w.fault != nil {
+			return w.fault
+		}
 	}
 	return w.finish(sessions, nil)
 }
@@ -139,7 +215,8 @@ func (w *circuitWalk) take(rec *journal.Record) {
 		w.endSession()
 		w.session = rec.Session
 	}
-	w.last = rec.Time
+	w.last, w.seq, w.nth = rec.Time, rec.Seq, 0
+	w.gone.forget(rec.Time)
 	parsed, err := event.Parse(rec.Wire)
 	if err != nil {
 		return // a line that cannot be read says nothing of a circuit
@@ -163,6 +240,9 @@ func (w *circuitWalk) take(rec *journal.Record) {
 }
 
 func (w *circuitWalk) circ(rec *journal.Record, ev *event.Circuit) {
+	if ev.Status == statusLaunched {
+		w.gone.remove(ev.ID)
+	}
 	if l := w.lives[ev.ID]; l != nil && l.ended() && ev.Status == statusLaunched {
 		delete(w.lives, ev.ID) // the ID begins again, although nothing said that the session did
 		w.keepOrDrop(l)
@@ -228,13 +308,18 @@ func (w *circuitWalk) snapshot(rec *journal.Record, ev *event.Journal) {
 	}
 }
 
-// life returns the present session's circuit of that ID, which rec names.
+// life returns the present session's circuit of that ID, which rec names. One
+// that was let go, and of which there is a late word, is nobody's.
 func (w *circuitWalk) life(id string, rec *journal.Record) *life {
+	if w.gone.has(id) {
+		return &life{session: w.session, id: id, seen: rec.Time, gone: true}
+	}
 	l := w.lives[id]
 	if l == nil {
 		l = &life{session: w.session, id: strings.Clone(id), seen: rec.Time}
 		w.lives[l.id] = l
 		w.all = append(w.all, l)
+		w.fault = w.part.allow(len(w.all)*lifeBytes + len(w.streams)*streamBytes)
 	}
 	l.inside = l.inside || w.inRange(rec.Time)
 	return l
@@ -245,10 +330,23 @@ func (w *circuitWalk) inRange(t time.Time) bool { return !t.Before(w.r.Since) &&
 // before reports whether t lies before the end of the range.
 func (w *circuitWalk) before(t time.Time) bool { return w.r.Until.IsZero() || t.Before(w.r.Until) }
 
-// belongs reports whether any of l's life lies in the range.
+// inPart reports whether l may be a row of the part that is wanted.
+func (w *circuitWalk) inPart(l *life) bool {
+	return w.part.begun(l.place) && (w.cut == nil || !l.place.After(*w.cut))
+}
+
+// mine reports whether l is known to have begun before the end of the range,
+// and lies in the part. One that is named only after the range, with a
+// TIME_CREATED before that, does not count: how many of those are found
+// depends on how far the walk goes.
+func (w *circuitWalk) mine(l *life) bool {
+	return l.named && (l.inside || w.before(l.seen)) && w.inPart(l)
+}
+
+// belongs reports whether any of l's life lies in the range, and l in the part.
 func (w *circuitWalk) belongs(l *life) bool {
 	switch {
-	case !l.named || !w.before(l.begun()) && !l.inside:
+	case !w.mine(l):
 		return false
 	case l.inside:
 		return true
@@ -262,20 +360,67 @@ func (w *circuitWalk) belongs(l *life) bool {
 
 // review keeps account of l after something was said of it.
 func (w *circuitWalk) review(l *life) {
-	mine := l.named && w.before(l.begun())
+	if l.gone {
+		return
+	}
+	if l.named && l.place == (Place{}) {
+		l.place = Place{At: int64(w.seq), Nth: w.nth}
+		w.nth++
+	}
+	mine := w.mine(l)
 	w.await(l, mine && !l.ended() && !l.lost())
-	if mine && l.ended() {
-		after := lateBytes
-		if !l.over() {
-			after = measureFor
-		}
-		if t := l.closed.Add(after); t.After(w.late) {
-			w.late = t
+	if t := l.closed.Add(lateBytes); mine && l.ended() && t.After(w.late) {
+		w.late = t
+	}
+	if mine && l.ended() && !l.over() {
+		w.measured[l] = true
+	} else {
+		delete(w.measured, l)
+	}
+	switch {
+	case !l.over() || l.whole:
+	case w.belongs(l) && w.pick.Match(l.row(false, false)):
+		w.complete(l)
+	default:
+		w.letGo(l)
+	}
+}
+
+// letGo forgets l, which is over and no row.
+func (w *circuitWalk) letGo(l *life) {
+	if w.lives[l.id] == l {
+		delete(w.lives, l.id)
+		w.gone.add(l.id, l.closed.Add(lateBytes))
+	}
+	l.named = false
+	w.drop()
+}
+
+// complete counts l, which is over and a row, and finds where the part ends
+// once there are enough.
+func (w *circuitWalk) complete(l *life) {
+	l.whole = true
+	if w.whole++; w.part.Rows == 0 || w.whole <= w.part.Rows {
+		return
+	}
+	var places []Place
+	for _, l := range w.all {
+		if l.whole {
+			places = append(places, l.place)
 		}
 	}
-	if l.over() && !w.belongs(l) {
-		delete(w.lives, l.id)
-		w.keepOrDrop(l)
+	slices.SortFunc(places, Place.compare)
+	w.cut = &places[w.part.Rows]
+	w.whole = w.part.Rows + 1
+	for _, l := range slices.Clone(w.all) {
+		if l.place.After(*w.cut) {
+			w.await(l, false)
+			delete(w.measured, l)
+			if l.whole {
+				l.whole = false
+				w.letGo(l)
+			}
+		}
 	}
 }
 
@@ -293,10 +438,14 @@ func (w *circuitWalk) await(l *life, await bool) {
 // keepOrDrop forgets l, of which nothing more is said, unless it belongs to
 // the range.
 func (w *circuitWalk) keepOrDrop(l *life) {
-	if w.belongs(l) {
-		return
+	if !w.belongs(l) {
+		l.named = false
+		w.drop()
 	}
-	l.named = false
+}
+
+// drop counts one that is no row, and clears up behind many of them.
+func (w *circuitWalk) drop() {
 	if w.dropped++; w.dropped > len(w.all)/2 {
 		w.all = slices.DeleteFunc(w.all, func(l *life) bool { return !l.named && w.lives[l.id] != l })
 		w.dropped = 0
@@ -310,18 +459,28 @@ func (w *circuitWalk) endSession() {
 			l.lostBy = w.last
 		}
 		w.await(l, false)
+		delete(w.measured, l)
 		delete(w.lives, id)
 		w.keepOrDrop(l)
 	}
 	clear(w.streams)
+	w.gone = lateWords{}
 }
 
 // done reports whether nothing from rec on can change the answer: the range
 // is over and so are its circuits. The clock may have been put back since, so
 // the index is asked whether any later record lies in the range.
 func (w *circuitWalk) done(ctx context.Context, rec *journal.Record) (bool, error) {
-	if w.before(rec.Time) || w.awaited > 0 && rec.Session == w.session || !rec.Time.After(w.late) || rec.Seq <= w.resume {
+	if w.cut == nil && w.before(rec.Time) || w.awaited > 0 && rec.Session == w.session || !rec.Time.After(w.late) || rec.Seq <= w.resume {
 		return false, nil
+	}
+	for l := range w.measured {
+		if !rec.Time.After(l.closed.Add(measureFor)) {
+			return false, nil
+		}
+	}
+	if w.cut != nil {
+		return true, nil
 	}
 	next, ok, err := w.firstOf(ctx, journal.Range{
 		From: rec.Seq, To: w.r.To, Since: w.r.Since, Until: w.r.Until, Session: w.r.Session,

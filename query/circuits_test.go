@@ -278,7 +278,7 @@ func TestRangeOfCircuits(t *testing.T) {
 			r.Until = clock(t, until)
 		}
 		var got []string
-		_, err := circuits(t.Context(), m, r, func(c *Circuit) error {
+		_, err := circuits(t.Context(), m, r, CircuitPick{}, Part{}, func(c *Circuit) error {
 			got = append(got, c.ID+c.Status)
 			if c.ID == "2" && (c.ReadBytes == nil || *c.ReadBytes != 1) {
 				t.Errorf("%s to %s: circuit 2 lacks the bytes after its end", since, until)
@@ -372,7 +372,7 @@ func TestCircuitsAfterTheClockWasPutBack(t *testing.T) {
 	m := story(t, b.String())
 	var got []string
 	r := journal.Range{Since: clock(t, "08:00:00"), Until: clock(t, "08:30:00")}
-	_, err := circuits(t.Context(), m, r, func(c *Circuit) error {
+	_, err := circuits(t.Context(), m, r, CircuitPick{}, Part{}, func(c *Circuit) error {
 		got = append(got, c.ID)
 		return nil
 	})
@@ -389,7 +389,7 @@ func TestCircuitsTellGaps(t *testing.T) {
 	`)
 	m.gaps = map[uint64]bool{2: true}
 	n := 0
-	gaps, err := circuits(t.Context(), m, journal.Range{}, func(*Circuit) error { n++; return nil })
+	gaps, err := circuits(t.Context(), m, journal.Range{}, CircuitPick{}, Part{}, func(*Circuit) error { n++; return nil })
 	if err != nil || n != 1 || len(gaps) != 1 || gaps[0] != (journal.Gap{From: 2, To: 2}) {
 		t.Errorf("%d rows, gaps %v, %v", n, gaps, err)
 	}
@@ -404,12 +404,12 @@ func TestCircuitsOfNothing(t *testing.T) {
 func TestCircuitsEndWithErrors(t *testing.T) {
 	m := story(t, "08:00:00 CIRC 1 LAUNCHED\n08:00:00 CIRC 2 LAUNCHED")
 	stop := errors.New("enough")
-	if _, err := circuits(t.Context(), m, journal.Range{}, func(*Circuit) error { return stop }); err != stop {
+	if _, err := circuits(t.Context(), m, journal.Range{}, CircuitPick{}, Part{}, func(*Circuit) error { return stop }); err != stop {
 		t.Errorf("emit: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := circuits(ctx, m, journal.Range{}, func(*Circuit) error { return nil }); !errors.Is(err, context.Canceled) {
+	if _, err := circuits(ctx, m, journal.Range{}, CircuitPick{}, Part{}, func(*Circuit) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("context: %v", err)
 	}
 }

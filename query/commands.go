@@ -15,6 +15,9 @@ import (
 // writes to a slow disk.
 const answerTime = 10 * time.Minute
 
+// commandBytes is what one row holds beside its words, in bytes, roughly.
+const commandBytes = 512
+
 // Command is one row: a controller's command that may change something in tor,
 // or, with Count, how many others a connection sent in a minute.
 type Command struct {
@@ -33,7 +36,11 @@ type Command struct {
 	Verbs   map[string]int `json:"verbs,omitempty"` // how many of each
 
 	settled bool // nothing more will be known of it
+	place   Place
 }
+
+// Place is Row's.
+func (c *Command) Place() Place { return c.place }
 
 // Commands calls emit for every command that was forwarded to the source, or
 // counted, within r, in that order, and returns what was evicted while it read.
@@ -42,13 +49,16 @@ type Command struct {
 // returned as it is. Rows belong to emit.
 //
 // It keeps in memory the rows behind one that is not answered, at most
-// answerTime of them.
-func Commands(ctx context.Context, rd journal.Reader, r journal.Range, emit func(*Command) error) ([]journal.Gap, error) {
-	return commands(ctx, stored{rd}, r, emit)
+// answerTime of them. counts says whether what was only counted is wanted too.
+func Commands(ctx context.Context, rd journal.Reader, r journal.Range, counts bool, part Part, emit func(*Command) error) ([]journal.Gap, error) {
+	return commands(ctx, stored{rd}, r, counts, part, emit)
 }
 
-func commands(ctx context.Context, src source, r journal.Range, emit func(*Command) error) ([]journal.Gap, error) {
-	w := commandWalk{walker: walker{src: src}, emit: emit, sent: map[[2]string]*Command{}}
+func commands(ctx context.Context, src source, r journal.Range, counts bool, part Part, emit func(*Command) error) ([]journal.Gap, error) {
+	w := commandWalk{walker: walker{src: src}, emit: emit, sent: map[[2]string]*Command{}, counts: counts, part: part}
+	if part.After != nil {
+		r.From = max(r.From, uint64(max(part.After.At, 0))+1)
+	}
 	r.Types = event.NewSet(event.JOURNAL)
 	if err := w.read(ctx, r); err != nil {
 		return w.gaps, err
@@ -68,6 +78,11 @@ func commands(ctx context.Context, src source, r journal.Range, emit func(*Comma
 type commandWalk struct {
 	walker
 	emit func(*Command) error
+
+	counts bool // rows of what was only counted are wanted
+	part   Part
+	held   int // bytes of rows, roughly
+
 	rows []*Command             // not emitted yet, in order
 	sent map[[2]string]*Command // of them those that may be answered yet, by connection and number
 	late bool                   // what is read lies behind the range: only answers count
@@ -87,6 +102,9 @@ func (w *commandWalk) read(ctx context.Context, r journal.Range) error {
 			continue // a line that cannot be read says nothing of a command
 		}
 		w.take(&rec, ev)
+		if err := w.part.allow(w.held); err != nil {
+			return err
+		}
 		w.settle(rec.Time.Add(-answerTime))
 		if err := w.flush(); err != nil {
 			return err
@@ -112,13 +130,15 @@ func (w *commandWalk) take(rec *journal.Record, ev *event.Journal) {
 		}
 		return
 	}
-	if w.late || phase != "SENT" && phase != "COUNT" {
+	if w.late || phase != "SENT" && (phase != "COUNT" || !w.counts) {
 		return
 	}
 	row := &Command{
 		Time: Stamp{rec.Time}, Session: rec.Session, Conn: key[0], N: key[1], Peer: get("PEER"), UID: number(get("UID")), PID: number(get("PID")),
 		Verb: get("VERB"), Args: get("ARGS"), Count: number(get("COUNT")), settled: phase == "COUNT",
+		place: Place{At: int64(rec.Seq)},
 	}
+	w.held += commandBytes + len(rec.Wire)
 	w.rows = append(w.rows, row)
 	if row.settled {
 		row.Verbs = counts(get("VERBS"))
@@ -146,7 +166,9 @@ func (w *commandWalk) flush() error {
 	for len(w.rows) > 0 && w.rows[0].settled {
 		row := w.rows[0]
 		w.rows[0] = nil
-		w.rows = w.rows[1:]
+		if w.rows = w.rows[1:]; len(w.rows) == 0 {
+			w.held = 0
+		}
 		if err := w.emit(row); err != nil {
 			return err
 		}

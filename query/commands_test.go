@@ -10,7 +10,9 @@ import (
 
 func commandRows(t *testing.T, m *memory, r journal.Range) string {
 	t.Helper()
-	return rows(t, func(emit func(*Command) error) ([]journal.Gap, error) { return commands(t.Context(), m, r, emit) })
+	return rows(t, func(emit func(*Command) error) ([]journal.Gap, error) {
+		return commands(t.Context(), m, r, true, Part{}, emit)
+	})
 }
 
 const commandStory = `
@@ -60,7 +62,7 @@ func TestCommandsWithoutAnswer(t *testing.T) {
 	`)
 	got := 0
 	stop := errors.New("stop")
-	_, err := commands(t.Context(), m, journal.Range{}, func(c *Command) error {
+	_, err := commands(t.Context(), m, journal.Range{}, true, Part{}, func(c *Command) error {
 		if got++; got == 2 {
 			return stop
 		}

@@ -96,7 +96,7 @@ func countRows(t *testing.T, m *memory) count {
 	for _, rec := range m.recs {
 		began[rec.Time] += strings.Count(string(rec.Wire), " LAUNCHED ")
 	}
-	_, err := circuits(t.Context(), m, journal.Range{}, func(r *Circuit) error {
+	_, err := circuits(t.Context(), m, journal.Range{}, CircuitPick{}, Part{}, func(r *Circuit) error {
 		c.rows++
 		c.launched += known(began[r.Launched.Time] > 0)
 		c.built += known(!r.Built.IsZero())
@@ -120,7 +120,7 @@ func countRows(t *testing.T, m *memory) count {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = bandwidths(t.Context(), m, journal.Range{}, 7*time.Second, func(b *Bandwidth) error {
+	_, err = bandwidths(t.Context(), m, journal.Range{}, 7*time.Second, Part{}, func(b *Bandwidth) error {
 		c.bw += int(b.Seconds)
 		if b.Seconds > 0 {
 			c.bwRead, c.bwWritten = c.bwRead+int(*b.ReadBytes), c.bwWritten+int(*b.WrittenBytes)

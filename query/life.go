@@ -37,6 +37,7 @@ const timedOut = "TIMEOUT"
 type life struct {
 	session uint64
 	id      string
+	place   Place // of the record that was the first to name it
 
 	named       bool      // a CIRC event or a snapshot named it: it is a row
 	seen        time.Time // arrival of the first record that names it
@@ -50,6 +51,8 @@ type life struct {
 	failed      bool      // FAILED came, whatever followed
 	inside      bool      // a record that names it lies in the range
 	awaited     bool      // the walk counts it among those whose end is to come
+	whole       bool      // the walk counts it among the rows that are over
+	gone        bool      // the walk has let it go before
 
 	status, purpose, hsState, buildFlags string
 	reason, remoteReason                 string
@@ -66,17 +69,6 @@ func (l *life) lost() bool { return !l.lostBy.IsZero() }
 // over reports whether its end is final.
 func (l *life) over() bool {
 	return l.ended() && (l.status == statusClosed || l.reason != timedOut)
-}
-
-// begun is the earliest time at which it is known to have lived.
-func (l *life) begun() time.Time {
-	if !l.launched.IsZero() {
-		return l.launched
-	}
-	if !l.created.IsZero() && l.created.Before(l.seen) {
-		return l.created
-	}
-	return l.seen
 }
 
 // outcome judges; see the constants.

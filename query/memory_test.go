@@ -135,14 +135,14 @@ func rows[R any](t testing.TB, answer func(func(R) error) ([]journal.Gap, error)
 func circuitRows(t testing.TB, src source, r journal.Range) string {
 	t.Helper()
 	return rows(t, func(emit func(*Circuit) error) ([]journal.Gap, error) {
-		return circuits(t.Context(), src, r, emit)
+		return circuits(t.Context(), src, r, CircuitPick{}, Part{}, emit)
 	})
 }
 
 func bandwidthRows(t testing.TB, src source, r journal.Range, step time.Duration) string {
 	t.Helper()
 	return rows(t, func(emit func(*Bandwidth) error) ([]journal.Gap, error) {
-		answer, err := bandwidths(t.Context(), src, r, step, emit)
+		answer, err := bandwidths(t.Context(), src, r, step, Part{}, emit)
 		return answer.Gaps, err
 	})
 }

@@ -6,7 +6,8 @@
 // JSON, a time is RFC 3339 in UTC to the microsecond, and what is unknown is
 // absent, never zero. The same records give the same rows in the same order,
 // however they lie in batches. An answer speaks of the journal as it was when
-// the question was asked.
+// the question was asked. Who asks says so in Go, or in words (Question): the
+// command line and the control port ask the same ones.
 //
 // A circuit is told apart by session and ID: another life of the source uses
 // the same IDs again. Records that the ring evicted while an answer was
@@ -22,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime"
 	"time"
 
 	"torjournal/journal"
@@ -58,10 +60,18 @@ type walker struct {
 	gaps []journal.Gap // what was evicted before it was read, in order
 }
 
+// yieldEvery is after how many records an answer lets others go on: in the
+// daemon it is computed beside what records and delivers.
+const yieldEvery = 128
+
 // records yields the records of r. Gaps are no errors here: they are kept.
 func (w *walker) records(ctx context.Context, r journal.Range) iter.Seq2[journal.Record, error] {
 	return func(yield func(journal.Record, error) bool) {
+		n := 0
 		for rec, err := range w.src.Records(ctx, r) {
+			if n++; n%yieldEvery == 0 {
+				runtime.Gosched()
+			}
 			var gap *journal.Gap
 			switch {
 			case errors.As(err, &gap):

@@ -131,7 +131,7 @@ func TestAnswersFromAFile(t *testing.T) {
 	}
 	defer f.Close()
 	var outcomes []string
-	gaps, err := Circuits(t.Context(), f, journal.Range{}, func(c *Circuit) error {
+	gaps, err := Circuits(t.Context(), f, journal.Range{}, CircuitPick{}, Part{}, func(c *Circuit) error {
 		outcomes = append(outcomes, c.Outcome)
 		return nil
 	})
@@ -139,7 +139,7 @@ func TestAnswersFromAFile(t *testing.T) {
 		t.Errorf("circuits are %v; gaps %v, %v", outcomes, gaps, err)
 	}
 	var bytes uint64
-	answer, err := Bandwidths(t.Context(), f, journal.Range{}, time.Hour, func(b *Bandwidth) error {
+	answer, err := Bandwidths(t.Context(), f, journal.Range{}, time.Hour, Part{}, func(b *Bandwidth) error {
 		bytes += *b.ReadBytes
 		return nil
 	})

@@ -49,8 +49,9 @@ var edges = map[string]map[string]string{
 		"tor/event": "type selections",
 	},
 	"query": {
-		"journal":   "reads records",
-		"tor/event": "parses them",
+		"journal":      "reads records",
+		"query/filter": "what the words of a question mean",
+		"tor/event":    "parses them",
 	},
 	"replay": {
 		"journal": "reads records",
@@ -58,6 +59,7 @@ var edges = map[string]map[string]string{
 	"control": {
 		"journal":      "every connection is a cursor",
 		"tor/event":    "type names of SETEVENTS, our own events",
+		"query":        "answers HISTORY",
 		"query/filter": "time words of REPLAY, expressions of SETFILTER",
 	},
 	"cmd/torjournal/internal/daemon": {

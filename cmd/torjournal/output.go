@@ -4,9 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -16,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"torjournal/journal"
+	"torjournal/query"
 	"torjournal/tor/logfile"
 )
 
@@ -58,30 +57,11 @@ func (p *recordPrinter) print(r journal.Record) error {
 	}
 }
 
-// jsonRecord is the form of a record in JSON lines. Raw is absent and
-// RawBase64 there where the bytes are no UTF-8.
-type jsonRecord struct {
-	Seq       uint64 `json:"seq"`
-	Session   uint64 `json:"session"`
-	Time      string `json:"time"`
-	Type      string `json:"type"`
-	Raw       string `json:"raw,omitempty"`
-	RawBase64 string `json:"raw_base64,omitempty"`
-}
-
 // jsonTime is RFC 3339, UTC, with microseconds: what a record's time has.
 const jsonTime = "2006-01-02T15:04:05.000000Z"
 
 func (p *recordPrinter) json(r journal.Record) error {
-	j := jsonRecord{Seq: r.Seq, Session: r.Session, Time: r.Time.UTC().Format(jsonTime), Type: string(r.Type)}
-	if utf8.Valid(r.Wire) {
-		j.Raw = string(r.Wire)
-	} else {
-		j.RawBase64 = base64.StdEncoding.EncodeToString(r.Wire)
-	}
-	enc := json.NewEncoder(p.w)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(j)
+	return query.NewEncoder(p.w).Encode(query.NewRecord(&r))
 }
 
 // short writes one line a record, as journalctl does: time, type, the rest of

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/urfave/cli/v2"
 
 	"torjournal/cmd/torjournal/internal/daemon"
 	"torjournal/journal"
+	"torjournal/query"
 )
 
 func (p program) queryCommand() *cli.Command {
@@ -29,30 +32,83 @@ func (p program) queryCommand() *cli.Command {
 	}
 }
 
-// queryFlags are the flags every question has.
-func queryFlags(more ...cli.Flag) []cli.Flag {
-	return append(append(rangeFlags(), &cli.BoolFlag{Name: "json", Usage: "one JSON object a line, times in UTC"}), more...)
+// questionFlags are the flags that every question has, and those for the
+// words of this one.
+func questionFlags(q query.Question) []cli.Flag {
+	flags := append(rangeFlags(), &cli.BoolFlag{Name: "json", Usage: "one JSON object a line, times in UTC"})
+	for _, w := range q.Words {
+		if w.Switch {
+			flags = append(flags, &cli.BoolFlag{Name: w.Name, Usage: w.Usage})
+		} else {
+			flags = append(flags, &cli.StringFlag{Name: w.Name, Usage: w.Usage})
+		}
+	}
+	return flags
 }
 
-// ask runs a question on the selected range, flushes out, and says on
-// standard error what the answer lacks.
-func (p program) ask(c *cli.Context, out flusher, question func(context.Context, journal.Reader, journal.Range) ([]journal.Gap, error)) error {
+// table shows an answer to people.
+type table interface {
+	row(query.Row) error
+	end() error // follows the last row, if there was one
+	flusher
+}
+
+// flusher is a writer that gathers what is written.
+type flusher interface{ Flush() error }
+
+// jsonLines shows an answer to programs.
+type jsonLines struct {
+	*bufio.Writer
+	encode func(any) error
+}
+
+func newJSONLines(w io.Writer) *jsonLines {
+	b := bufio.NewWriter(w)
+	return &jsonLines{b, query.NewEncoder(b).Encode}
+}
+
+func (j *jsonLines) row(r query.Row) error { return j.encode(r) }
+func (j *jsonLines) end() error            { return nil }
+
+// question answers one that is called so, by a table or as JSON lines. nothing
+// names the rows where there are none.
+func (p program) question(c *cli.Context, name, nothing string, people table) error {
+	q, _ := query.FindQuestion(name)
 	if c.Args().Present() {
 		return usagef("query %s takes no argument, but there is %q; `%s -h` shows its flags", c.Command.Name, c.Args().First(), c.Command.HelpName)
 	}
 	if _, err := p.timeRange(c); err != nil {
 		return err
 	}
+	o, err := p.words(c, q)
+	if err != nil {
+		return err
+	}
+	out := people
+	if c.Bool("json") {
+		out = newJSONLines(p.stdout)
+	}
 	return p.withReader(c, func(ctx context.Context, rd *daemon.Reader) error {
-		r, err := p.selection(c, rd, false)
+		r, err := p.selection(c, rd, q.Bounded(o))
 		if err != nil {
 			return err
 		}
-		gaps, err := question(ctx, rd, r)
+		rows := 0
+		notes, err := q.Rows(ctx, rd, r, o, query.Part{}, func(row query.Row) error {
+			rows++
+			return out.row(row)
+		})
+		if err == nil && rows > 0 {
+			err = out.end()
+		}
 		if ferr := out.Flush(); err == nil {
 			err = ferr
 		}
-		for _, g := range gaps {
+		if rows == 0 && err == nil {
+			p.nothing(nothing, r)
+		}
+		p.tellSums(c, notes.Bandwidth)
+		for _, g := range notes.Gaps {
 			if gerr := p.printGap(g); err == nil {
 				err = gerr
 			}
@@ -61,8 +117,19 @@ func (p program) ask(c *cli.Context, out flusher, question func(context.Context,
 	})
 }
 
-// flusher is a writer that gathers what is written.
-type flusher interface{ Flush() error }
+// words reads the flags that only this question has.
+func (p program) words(c *cli.Context, q query.Question) (*query.Options, error) {
+	o := query.NewOptions(p.now(), p.location(c))
+	for _, w := range q.Words {
+		if !c.IsSet(w.Name) || w.Switch && !c.Bool(w.Name) {
+			continue
+		}
+		if err := q.Set(o, w.Name, c.String(w.Name)); err != nil {
+			return nil, usagef("--%s: %w", w.Name, err)
+		}
+	}
+	return o, nil
+}
 
 // nothing tells on standard error that an answer has no rows.
 func (p program) nothing(what string, r journal.Range) {

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"context"
-	"encoding/json"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -12,52 +9,19 @@ import (
 
 	"torjournal/journal"
 	"torjournal/query"
-	"torjournal/query/filter"
 )
 
 func (p program) queryBandwidthCommand() *cli.Command {
+	q, _ := query.FindQuestion("bandwidth")
 	return &cli.Command{
-		Name:      "bandwidth",
+		Name:      q.Name,
 		Usage:     "bytes read and written, step by step",
 		UsageText: "torjournal query bandwidth [--since 1h] [--step 1m] [--json]\n\n   torjournal query bandwidth --since 1d --step 5m",
-		Flags: queryFlags(
-			&cli.StringFlag{Name: "step", Value: "1m", Usage: "`LENGTH` of a step, whole seconds: 10s, 5m, 1h"},
-		),
-		Action: p.queryBandwidth,
+		Flags:     questionFlags(q),
+		Action: func(c *cli.Context) error {
+			return p.question(c, q.Name, "records", &bandwidthTable{Writer: tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', tabwriter.AlignRight), loc: p.location(c)})
+		},
 	}
-}
-
-func (p program) queryBandwidth(c *cli.Context) error {
-	step, err := filter.Duration(c.String("step"))
-	if err == nil && (step < time.Second || step%time.Second != 0) {
-		err = fmt.Errorf("%q: write whole seconds, at least 1s, for example 5m", c.String("step"))
-	}
-	if err != nil {
-		return usagef("--step: %w", err)
-	}
-	if c.Bool("json") {
-		w := bufio.NewWriter(p.stdout)
-		enc := json.NewEncoder(w)
-		return p.ask(c, w, func(ctx context.Context, rd journal.Reader, r journal.Range) ([]journal.Gap, error) {
-			answer, err := query.Bandwidths(ctx, rd, r, step, func(row *query.Bandwidth) error { return enc.Encode(row) })
-			p.tellSums(c, answer)
-			return answer.Gaps, err
-		})
-	}
-	loc := p.location(c)
-	w := tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', tabwriter.AlignRight)
-	return p.ask(c, w, func(ctx context.Context, rd journal.Reader, r journal.Range) ([]journal.Gap, error) {
-		t := bandwidthTable{w: w, loc: loc}
-		answer, err := query.Bandwidths(ctx, rd, r, step, t.row)
-		if err == nil {
-			err = t.total()
-		}
-		if t.rows == 0 && err == nil {
-			p.nothing("records", r)
-		}
-		p.tellSums(c, answer)
-		return answer.Gaps, err
-	})
 }
 
 // tellSums says on standard error which rows are kept sums, and what longer
@@ -91,7 +55,7 @@ func holeText(h journal.RollupHole, loc *time.Location) string {
 
 // bandwidthTable writes rows for people and sums them up.
 type bandwidthTable struct {
-	w   *tabwriter.Writer
+	*tabwriter.Writer
 	loc *time.Location
 
 	rows                  int
@@ -100,9 +64,10 @@ type bandwidthTable struct {
 	peakRead, peakWritten uint64
 }
 
-func (t *bandwidthTable) row(row *query.Bandwidth) error {
+func (t *bandwidthTable) row(r query.Row) error {
+	row := r.(*query.Bandwidth)
 	if t.rows++; t.rows == 1 {
-		fmt.Fprintln(t.w, "TIME\tSECONDS\tREAD\tWRITTEN\tPEAK READ/s\tPEAK WRITTEN/s\t")
+		fmt.Fprintln(t, "TIME\tSECONDS\tREAD\tWRITTEN\tPEAK READ/s\tPEAK WRITTEN/s\t")
 	}
 	t.seconds += row.Seconds
 	for _, sum := range []struct {
@@ -119,16 +84,16 @@ func (t *bandwidthTable) row(row *query.Bandwidth) error {
 	if row.PeakWritten != nil {
 		t.peakWritten = max(t.peakWritten, *row.PeakWritten)
 	}
-	_, err := fmt.Fprintf(t.w, "%s\t%d\t%s\t%s\t%s\t%s\t\n", row.Time.In(t.loc).Format(shortTime), row.Seconds,
+	_, err := fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t\n", row.Time.In(t.loc).Format(shortTime), row.Seconds,
 		sizeCell(row.ReadBytes), sizeCell(row.WrittenBytes), sizeCell(row.PeakRead), sizeCell(row.PeakWritten))
 	return err
 }
 
-func (t *bandwidthTable) total() error {
-	if t.rows == 0 || t.seconds == 0 {
+func (t *bandwidthTable) end() error {
+	if t.seconds == 0 {
 		return nil
 	}
-	_, err := fmt.Fprintf(t.w, "total\t%d\t%s\t%s\t%s\t%s\t\n", t.seconds,
+	_, err := fmt.Fprintf(t, "total\t%d\t%s\t%s\t%s\t%s\t\n", t.seconds,
 		formatSize(t.read), formatSize(t.written), formatSize(t.peakRead), formatSize(t.peakWritten))
 	return err
 }

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -11,69 +8,37 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"torjournal/journal"
 	"torjournal/query"
 )
 
 func (p program) queryCircuitsCommand() *cli.Command {
+	q, _ := query.FindQuestion("circuits")
 	return &cli.Command{
-		Name:      "circuits",
+		Name:      q.Name,
 		Usage:     "each circuit's life: path, build time, bytes, why it ended",
-		UsageText: "torjournal query circuits [--since 1h] [--status WORD] [--json]\n\n   torjournal query circuits --since 1d --status failed",
-		Flags: queryFlags(
-			&cli.StringFlag{Name: "status", Usage: "only circuits of that `WORD`: tor's last status or the outcome (built, failed, open, lost …)"},
-		),
-		Action: p.queryCircuits,
+		UsageText: "torjournal query circuits [--since 1h] [--status WORD] [--relay NAME] [--slower 5s] [--json]\n\n   torjournal query circuits --since 1d --status failed",
+		Flags:     questionFlags(q),
+		Action: func(c *cli.Context) error {
+			return p.question(c, q.Name, "circuits", &circuitTable{Writer: tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0), loc: p.location(c)})
+		},
 	}
 }
 
-func (p program) queryCircuits(c *cli.Context) error {
-	status := c.String("status")
-	if status != "" && !knownWord(status) {
-		return usagef("--status %q: there are %s", status, strings.Join(query.CircuitWords(), ", "))
-	}
-	wanted := func(row *query.Circuit) bool { return status == "" || row.Is(status) }
-	if c.Bool("json") {
-		w := bufio.NewWriter(p.stdout)
-		enc := json.NewEncoder(w)
-		return p.ask(c, w, func(ctx context.Context, rd journal.Reader, r journal.Range) ([]journal.Gap, error) {
-			return query.Circuits(ctx, rd, r, func(row *query.Circuit) error {
-				if !wanted(row) {
-					return nil
-				}
-				return enc.Encode(row)
-			})
-		})
-	}
-	loc := p.location(c)
-	w := tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0)
-	return p.ask(c, w, func(ctx context.Context, rd journal.Reader, r journal.Range) ([]journal.Gap, error) {
-		rows := 0
-		gaps, err := query.Circuits(ctx, rd, r, func(row *query.Circuit) error {
-			if !wanted(row) {
-				return nil
-			}
-			if rows++; rows == 1 {
-				fmt.Fprintln(w, "CIRCUIT\tLAUNCHED\tOUTCOME\tPURPOSE\tBUILD\tLIFE\tREAD\tWRITTEN\tREASON\tPATH")
-			}
-			_, err := fmt.Fprintln(w, strings.Join(circuitCells(row, loc), "\t"))
-			return err
-		})
-		if rows == 0 && err == nil {
-			p.nothing("circuits", r)
-		}
-		return gaps, err
-	})
+type circuitTable struct {
+	*tabwriter.Writer
+	loc  *time.Location
+	rows int
 }
 
-func knownWord(word string) bool {
-	for _, w := range query.CircuitWords() {
-		if strings.EqualFold(w, word) {
-			return true
-		}
+func (t *circuitTable) row(r query.Row) error {
+	if t.rows++; t.rows == 1 {
+		fmt.Fprintln(t, "CIRCUIT\tLAUNCHED\tOUTCOME\tPURPOSE\tBUILD\tLIFE\tREAD\tWRITTEN\tREASON\tPATH")
 	}
-	return false
+	_, err := fmt.Fprintln(t, strings.Join(circuitCells(r.(*query.Circuit), t.loc), "\t"))
+	return err
 }
+
+func (t *circuitTable) end() error { return nil }
 
 // circuitCells are a circuit's cells of the table for people.
 func circuitCells(row *query.Circuit, loc *time.Location) []string {

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,55 +11,37 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"torjournal/journal"
 	"torjournal/query"
 )
 
 func (p program) queryCommandsCommand() *cli.Command {
+	q, _ := query.FindQuestion("commands")
 	return &cli.Command{
-		Name:      "commands",
+		Name:      q.Name,
 		Usage:     "what controllers did to tor: who sent which command, and the answer",
 		UsageText: "torjournal query commands [--since 1h] [--counts] [--json]\n\n   torjournal query commands --since 1d",
-		Flags: queryFlags(
-			&cli.BoolFlag{Name: "counts", Usage: "also how many other commands each connection sent in each minute"},
-		),
-		Action: p.queryCommands,
+		Flags:     questionFlags(q),
+		Action: func(c *cli.Context) error {
+			return p.question(c, q.Name, "commands that change something", &commandTable{Writer: tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0), loc: p.location(c)})
+		},
 	}
 }
 
-func (p program) queryCommands(c *cli.Context) error {
-	wanted := func(row *query.Command) bool { return row.Count == nil || c.Bool("counts") }
-	if c.Bool("json") {
-		w := bufio.NewWriter(p.stdout)
-		enc := json.NewEncoder(w)
-		return p.ask(c, w, func(ctx context.Context, rd journal.Reader, r journal.Range) ([]journal.Gap, error) {
-			return query.Commands(ctx, rd, r, func(row *query.Command) error {
-				if !wanted(row) {
-					return nil
-				}
-				return enc.Encode(row)
-			})
-		})
-	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	return p.ask(c, w, func(ctx context.Context, rd journal.Reader, r journal.Range) ([]journal.Gap, error) {
-		rows := 0
-		gaps, err := query.Commands(ctx, rd, r, func(row *query.Command) error {
-			if !wanted(row) {
-				return nil
-			}
-			if rows++; rows == 1 {
-				fmt.Fprintln(w, "TIME\tCONN\tPEER\tCOMMAND\tANSWER\tTOOK\tARGUMENTS")
-			}
-			_, err := fmt.Fprintln(w, strings.Join(commandCells(row, p.loc), "\t"))
-			return err
-		})
-		if rows == 0 && err == nil {
-			p.nothing("commands that change something", r)
-		}
-		return gaps, err
-	})
+type commandTable struct {
+	*tabwriter.Writer
+	loc  *time.Location
+	rows int
 }
+
+func (t *commandTable) row(r query.Row) error {
+	if t.rows++; t.rows == 1 {
+		fmt.Fprintln(t, "TIME\tCONN\tPEER\tCOMMAND\tANSWER\tTOOK\tARGUMENTS")
+	}
+	_, err := fmt.Fprintln(t, strings.Join(commandCells(r.(*query.Command), t.loc), "\t"))
+	return err
+}
+
+func (t *commandTable) end() error { return nil }
 
 // commandCells are a command's cells of the table for people.
 func commandCells(row *query.Command, loc *time.Location) []string {
