@@ -30,7 +30,7 @@ func (m *memory) Records(_ context.Context, r journal.Range) iter.Seq2[journal.R
 	return func(yield func(journal.Record, error) bool) {
 		for i := range m.recs {
 			rec := m.recs[i]
-			if m.gaps[rec.Seq] && r.From <= rec.Seq {
+			if m.gaps[rec.Seq] && r.From <= rec.Seq && (r.To == 0 || rec.Seq <= r.To) {
 				if r.From > 0 && !yield(journal.Record{}, &journal.Gap{From: rec.Seq, To: rec.Seq}) {
 					return
 				}
