@@ -162,13 +162,6 @@ func (e *encoder) encode(recs []Record) (header, []byte) {
 	return h, data
 }
 
-// pack returns the envelope of a batch that has grown, and sets in its header
-// what depends on that.
-func (e *encoder) pack(g *growing) []byte {
-	g.hdr.codec = codecPlain
-	return e.envelope(&g.hdr, g.payload)
-}
-
 func (e *encoder) envelope(h *header, payload []byte) []byte {
 	stored := payload
 	if len(payload) >= plainBelow {

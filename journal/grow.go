@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"encoding/binary"
 	"slices"
 	"time"
 )
@@ -22,8 +23,9 @@ const (
 	growBatch = 1 << 10
 
 	// youngRaw and youngStored are what a young batch may have, before
-	// compression and in the file: every commit of a small batch compresses
-	// the one and writes the other, beside the rest of its page.
+	// compression and in the file: every commit of a small batch writes the
+	// one beside the rest of its page, and compresses the other where it would
+	// not fit otherwise.
 	youngRaw    = 4 << 10
 	youngStored = 1 << 10
 
@@ -41,6 +43,7 @@ const (
 type growing struct {
 	hdr     header
 	payload []byte
+	stored  []byte // payload as it is in the file
 	lastUs  int64
 }
 
@@ -71,13 +74,13 @@ func (g *grower) plan(e *encoder, t *tail, b *batch) *growth {
 	if int(b.hdr.raw) > g.most {
 		return nil
 	}
-	alone := &growth{growing: growing{b.hdr, appendRecords(nil, b.recs), lastArrival(b.recs)}, data: b.data}
+	alone := &growth{growing: growing{b.hdr, appendRecords(nil, b.recs), b.data[headerSize:], lastArrival(b.recs)}, data: b.data}
 	n := len(t.batches)
 	if n == 0 || !g.fits(t, &g.young, n-1, &b.hdr) {
 		return alone
 	}
 	young := &growth{growing: join(&g.young, &alone.growing), replaces: []header{g.young.hdr}}
-	young.data = e.pack(&young.growing)
+	young.data = e.packYoung(&young.growing, &g.young)
 	switch {
 	case len(young.payload) <= youngRaw && len(young.data) < youngStored:
 		return young
@@ -123,7 +126,54 @@ func join(a, b *growing) growing {
 	h.minTime, h.maxTime = min(h.minTime, b.hdr.minTime), max(h.maxTime, b.hdr.maxTime)
 	payload := appendPayload(slices.Clone(a.payload), a.lastUs, b.payload)
 	h.raw = uint32(len(payload))
-	return growing{h, payload, b.lastUs}
+	return growing{hdr: h, payload: payload, lastUs: b.lastUs}
+}
+
+// pack returns the envelope of a batch that has grown, and sets in its header
+// what depends on that.
+func (e *encoder) pack(g *growing) []byte {
+	g.hdr.codec = codecPlain
+	data := e.envelope(&g.hdr, g.payload)
+	g.stored = data[headerSize:]
+	return data
+}
+
+// packYoung does the same for a young batch that was before, and makes
+// subscribers wait for zstd only where it must: what has come is stored as it
+// is while there is room.
+func (e *encoder) packYoung(g, before *growing) []byte {
+	added := g.payload[len(before.payload):]
+	g.hdr.codec = before.hdr.codec
+	switch g.hdr.codec {
+	case codecPlain:
+		g.stored = g.payload
+	case codecZstd:
+		g.stored = appendFrame(slices.Clip(before.stored), added)
+	}
+	if headerSize+len(g.stored) >= youngStored {
+		return e.pack(g)
+	}
+	return appendEnvelope(make([]byte, 0, headerSize+len(g.stored)), &g.hdr, g.stored)
+}
+
+// appendFrame appends a zstd frame (RFC 8878 section 3.1.1) that holds content
+// in one raw block. content has at most 64 KiB.
+func appendFrame(dst, content []byte) []byte {
+	const (
+		magic         = 0xfd2fb528
+		singleSegment = 1 << 5
+		twoBytes      = 1 << 6 // of content size, less 256
+		lastRaw       = 1      // block header: the last block, raw
+	)
+	dst = binary.LittleEndian.AppendUint32(dst, magic)
+	if n := len(content); n < 256 {
+		dst = append(dst, singleSegment, byte(n))
+	} else {
+		dst = binary.LittleEndian.AppendUint16(append(dst, singleSegment|twoBytes), uint16(n-256))
+	}
+	block := len(content)<<3 | lastRaw
+	dst = append(dst, byte(block), byte(block>>8), byte(block>>16))
+	return append(dst, content...)
 }
 
 // lastArrival returns when the last numbered one among recs arrived, µs since

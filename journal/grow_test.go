@@ -48,12 +48,48 @@ func TestJoinIsOneBatch(t *testing.T) {
 				continue
 			}
 			of := func(recs []Record) *growing {
-				return &growing{headerOf(recs), appendRecords(nil, recs), lastArrival(recs)}
+				return &growing{hdr: headerOf(recs), payload: appendRecords(nil, recs), lastUs: lastArrival(recs)}
 			}
 			g := join(of(a), of(b))
 			if got := enc.pack(&g); g.hdr != want || !bytes.Equal(got, data) || g.lastUs != lastArrival(recs) {
 				t.Fatalf("%s, cut at %d: %+v, want %+v", name, cut, g.hdr, want)
 			}
+		}
+	}
+}
+
+// A young batch is stored in whatever pieces it came, and reads as one.
+func TestYoungBatchReadsAsOne(t *testing.T) {
+	enc, err := newEncoder(zstd.SpeedFastest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Unix(1e9, 0)
+	for _, size := range []int{1, 100, 240, 255, 256, 257, growBatch - 40} {
+		var g growing
+		var recs []Record
+		for i := range uint64(60) {
+			r := Record{Seq: 1 + i, Session: 1, Time: start.Add(time.Duration(i) * time.Second).UTC(), Type: event.NOTICE,
+				Wire: []byte("650 NOTICE " + strings.Repeat(fmt.Sprint(i%10), size) + "\r\n")}
+			recs = append(recs, r)
+			h, data := enc.encode(recs[i:])
+			now := growing{hdr: h, payload: appendRecords(nil, recs[i:]), stored: data[headerSize:], lastUs: lastArrival(recs)}
+			if i > 0 {
+				before := g
+				now = join(&before, &now)
+				data = enc.packYoung(&now, &before)
+			}
+			g = now
+			got, payload, rest, err := splitEnvelope(data)
+			if err != nil || len(rest) != 0 || got != g.hdr {
+				t.Fatalf("size %d, %d records: %+v, want %+v, %v", size, i+1, got, g.hdr, err)
+			}
+			if back, err := decodeBatch(got, payload, event.Set{}); err != nil || !sameRecords(back, recs) {
+				t.Fatalf("size %d: %d records of %d, %v", size, len(back), len(recs), err)
+			}
+		}
+		if g.hdr.codec != codecZstd {
+			t.Errorf("size %d: codec %d at last, want zstd", size, g.hdr.codec)
 		}
 	}
 }
