@@ -1,7 +1,7 @@
 # Every target says in one line what it is for; `make` shows them.
 GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-DEBIAN   := tor strace python3-stem python3-txtorcon nyx tmux curl procps zstd gcc libc6-dev
+DEBIAN   := tor strace python3-stem python3-txtorcon nyx tmux curl procps zstd gcc libc6-dev bash zsh fish mandoc bsdextrautils
 FUZZTIME ?= 10s
 BENCH    ?= .
 SOAK     ?= 20000

@@ -70,6 +70,8 @@ func (p program) app() *cli.App {
 			p.migrateCommand(),
 			p.verifyCommand(),
 			p.salvageCommand(),
+			p.completionCommand(),
+			p.manCommand(),
 			p.versionCommand(),
 		},
 	}

@@ -5,8 +5,6 @@ import (
 	"io"
 	"os"
 
-	"golang.org/x/term"
-
 	"torjournal/journal"
 	"torjournal/tor/event"
 )
@@ -25,8 +23,8 @@ const (
 
 // coloured reports whether w is a terminal whose user wants colours.
 func coloured(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	_, paged := w.(*pager)
+	return (paged || isTerminal(w)) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
 var (

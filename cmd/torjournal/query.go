@@ -35,7 +35,7 @@ func (p program) queryCommand() *cli.Command {
 // questionFlags are the flags that every question has, and those for the
 // words of this one.
 func questionFlags(q query.Question) []cli.Flag {
-	flags := append(rangeFlags(), &cli.BoolFlag{Name: "json", Usage: "one JSON object a line, times in UTC"})
+	flags := append(append(rangeFlags(), pagerFlags()...), &cli.BoolFlag{Name: "json", Usage: "one JSON object a line, times in UTC"})
 	for _, w := range q.Words {
 		if w.Switch {
 			flags = append(flags, &cli.BoolFlag{Name: w.Name, Usage: w.Usage})

@@ -18,9 +18,9 @@ func (p program) queryBandwidthCommand() *cli.Command {
 		Usage:     "bytes read and written, step by step",
 		UsageText: "torjournal query bandwidth [--since 1h] [--step 1m] [--json]\n\n   torjournal query bandwidth --since 1d --step 5m",
 		Flags:     questionFlags(q),
-		Action: func(c *cli.Context) error {
+		Action: p.paged(func(p program, c *cli.Context) error {
 			return p.question(c, q.Name, "records", &bandwidthTable{Writer: tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', tabwriter.AlignRight), loc: p.location(c)})
-		},
+		}),
 	}
 }
 

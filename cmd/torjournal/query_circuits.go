@@ -18,9 +18,9 @@ func (p program) queryCircuitsCommand() *cli.Command {
 		Usage:     "each circuit's life: path, build time, bytes, why it ended",
 		UsageText: "torjournal query circuits [--since 1h] [--status WORD] [--relay NAME] [--slower 5s] [--json]\n\n   torjournal query circuits --since 1d --status failed",
 		Flags:     questionFlags(q),
-		Action: func(c *cli.Context) error {
+		Action: p.paged(func(p program, c *cli.Context) error {
 			return p.question(c, q.Name, "circuits", &circuitTable{Writer: tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0), loc: p.location(c)})
-		},
+		}),
 	}
 }
 

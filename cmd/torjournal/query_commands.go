@@ -21,9 +21,9 @@ func (p program) queryCommandsCommand() *cli.Command {
 		Usage:     "what controllers did to tor: who sent which command, and the answer",
 		UsageText: "torjournal query commands [--since 1h] [--counts] [--json]\n\n   torjournal query commands --since 1d",
 		Flags:     questionFlags(q),
-		Action: func(c *cli.Context) error {
+		Action: p.paged(func(p program, c *cli.Context) error {
 			return p.question(c, q.Name, "commands that change something", &commandTable{Writer: tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0), loc: p.location(c)})
-		},
+		}),
 	}
 }
 

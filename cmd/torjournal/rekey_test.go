@@ -2,6 +2,8 @@ package main
 
 import (
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -52,8 +54,8 @@ func TestEveryCommandTakesTheKey(t *testing.T) {
 				walk(at, cmd.Subcommands)
 				continue
 			}
-			if cmd.Name == "version" || cmd.Name == "help" {
-				continue
+			if slices.Contains([]string{"version", "help", "man", "completion bash", "completion zsh", "completion fish"}, strings.TrimPrefix(at, "torjournal ")) {
+				continue // reads no journal
 			}
 			leaves++
 			found := false

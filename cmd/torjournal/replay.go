@@ -1,9 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -16,13 +21,15 @@ func (p program) replayCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "replay",
 		Usage:     "tell again what happened",
-		UsageText: "torjournal replay [--since 1h] [--until TIME] [-e CIRC,BW] [--where EXPRESSION] [-n N] [-f] [-o short|wire|json|torctl]\n\n   torjournal replay --since 1h -e CIRC --where 'Status == \"FAILED\"'",
-		Flags: append(append(rangeFlags(), pickFlags()...),
+		UsageText: "torjournal replay [--since 1h] [--until TIME] [-e CIRC,BW] [--where EXPRESSION] [-n N] [-r | -f] [--speed 1x] [-o short|wire|json|torctl]\n\n   torjournal replay --since 1h -e CIRC --where 'Status == \"FAILED\"'",
+		Flags: slices.Concat(rangeFlags(), pickFlags(), cursorFlags(), pagerFlags(), []cli.Flag{
 			&cli.IntFlag{Name: "lines", Aliases: []string{"n"}, Usage: "only the last `N` records; lifts the default of one hour"},
+			&cli.BoolFlag{Name: "reverse", Aliases: []string{"r"}, Usage: "newest first"},
 			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on with what happens now"},
+			&cli.StringFlag{Name: "speed", Value: "max", Usage: "`SPEED` of the records' own times: 1x as they came, 10x ten times faster, max without waiting"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "short", Usage: "`FORM` of a record: short, wire (the journaled bytes), json, torctl (as OnionPerf logs)"},
-		),
-		Action: p.replay,
+		}),
+		Action: p.paged(program.replay),
 	}
 }
 
@@ -47,23 +54,78 @@ func (p program) replay(c *cli.Context) error {
 	if _, err := p.timeRange(c); err != nil {
 		return err
 	}
+	at, err := newPlace(c)
+	if err != nil {
+		return err
+	}
+	opt, err := pacing(c)
+	if err != nil {
+		return err
+	}
 	collectLater(os.Getenv)
 	return p.withReader(c, func(ctx context.Context, rd *daemon.Reader) error {
-		r, err := p.selection(c, rd, c.IsSet("lines") || events.bounded())
+		r, err := p.selection(c, rd, c.IsSet("lines") || events.bounded() || at.bounded())
 		if err != nil {
 			return err
 		}
 		if r, err = events.narrow(r); err != nil {
 			return err
 		}
-		defer events.done()
-		opt := replay.Options{Range: r, Keep: events.keep, Last: c.Int("lines"), Follow: c.Bool("follow")}
-		err = replay.Play(ctx, flushingReader{rd, out.w.Flush}, opt, out.print, p.printGap)
-		if ferr := out.w.Flush(); err == nil {
-			err = ferr
+		if r, err = at.narrow(r, opt.Reverse); err != nil {
+			return err
 		}
-		return err
+		if err := p.knows(ctx, rd, at); err != nil {
+			return err
+		}
+		defer events.done()
+		opt.Range, opt.Keep, opt.Last = r, events.keep, c.Int("lines")
+		err = replay.Play(ctx, flushingReader{rd, out.w.Flush}, opt, func(r journal.Record) error {
+			if err := out.print(r); err != nil {
+				return err
+			}
+			at.last = r.Seq
+			if opt.Speed > 0 {
+				return out.w.Flush() // before the pause that may follow
+			}
+			return nil
+		}, p.printGap)
+		if ferr := out.w.Flush(); ferr != nil {
+			return cmp.Or(err, ferr) // nobody has seen the last ones
+		}
+		cerr := at.end(p) // also where the replay was interrupted: all up to there was shown
+		return cmp.Or(err, cerr)
 	})
+}
+
+// knows refuses a cursor behind the end of the journal: it is another one's.
+func (p program) knows(ctx context.Context, rd journal.Reader, at *place) error {
+	if !at.bounded() {
+		return nil
+	}
+	b, err := rd.Bounds(ctx)
+	if err == nil && at.from > b.Last {
+		return usagef("the cursor %d is not of this journal, whose newest record is %d; leave it away to begin anew, or name the other one with --journal", at.from, b.Last)
+	}
+	return err
+}
+
+// pacing reads -r, -f and --speed.
+func pacing(c *cli.Context) (replay.Options, error) {
+	opt := replay.Options{Reverse: c.Bool("reverse"), Follow: c.Bool("follow")}
+	if s := c.String("speed"); s != "max" {
+		v, err := strconv.ParseFloat(strings.TrimSuffix(s, "x"), 64)
+		if err != nil || !(v > 0) || math.IsInf(v, 0) {
+			return opt, usagef("--speed %q: write 1x for the pace at which the records came, 10x for ten times faster, or max", s)
+		}
+		opt.Speed = v
+	}
+	switch {
+	case opt.Reverse && opt.Follow:
+		return opt, usagef("-r shows the newest first, -f goes on with what comes: leave one of the two away")
+	case opt.Reverse && opt.Speed > 0:
+		return opt, usagef("-r has no pace: leave it or --speed away")
+	}
+	return opt, nil
 }
 
 // printGap says between records, on standard error, that some are gone.
