@@ -15,8 +15,9 @@ import (
 
 // smallSample makes a journal that has one of everything in few pages: two
 // sessions, blocks of one page and of several, sums, a tail below a branch
-// page, free pages. It returns the bytes that are used.
-func smallSample(t testing.TB, key *Key) (content []byte, records uint64) {
+// page, free pages. It returns the bytes that are used, and root pages of
+// before the last two.
+func smallSample(t testing.TB, key *Key) (content []byte, records uint64, roots [][]byte) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "journal.db")
 	j, err := Open(path, Options{Key: key, MaxSize: 1 << 20, sealBytes: 4 << 10})
@@ -34,6 +35,7 @@ func smallSample(t testing.TB, key *Key) (content []byte, records uint64) {
 	}
 	waitForSeal(t, j)
 	for i := range 30 { // more than fits into one page
+		roots = append(roots, rootPage(t, path))
 		appendAll(t, j, raw("650 NOTICE %s", noise(i, 100)))
 	}
 	v := closeTest(t, j)
@@ -44,17 +46,34 @@ func smallSample(t testing.TB, key *Key) (content []byte, records uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return content[:meta.pages*uint64(meta.pageSize)], v.Records
+	return content[:meta.pages*uint64(meta.pageSize)], v.Records, roots[:len(roots)-2]
+}
+
+func rootPage(t testing.TB, path string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta, err := newestMeta(bytes.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content[meta.root*uint64(meta.pageSize):][:meta.pageSize]
 }
 
 // vandal changes a journal's file where it hurts: edits are 10 bytes each, what
 // is done, to which page, to which part of it, and with which value. forged is
 // set where a checksum was made good again: then the file may say something
-// else than it did, and nobody can tell.
+// else than it did, and nobody can tell. So it is where another page was put in
+// the place of the root page and that of the commit before, which shows that,
+// is not as it was either.
 type vandal struct {
-	b      []byte
-	page   int // size
-	forged bool
+	b           []byte
+	page        int // size
+	forged      bool
+	roots       [][]byte // older ones
+	root, older bool     // what was done to the two root pages
 }
 
 const editSize = 10
@@ -65,7 +84,19 @@ func (v *vandal) edit(e []byte) {
 	page := v.b[at : at+v.page]
 	part := int(binary.BigEndian.Uint16(e[2:]))
 	value := v.value(e[4], binary.BigEndian.Uint32(e[5:]))
-	switch e[0] % 12 {
+	kind := e[0]
+	if kind > 12 {
+		kind %= 12
+	}
+	newest, older := v.rootPages()
+	if kind == 5 && at == newest {
+		v.root = true
+		v.older = v.older || int(e[5])%pages*v.page == older // as it is after a commit of a program that signs nothing
+	}
+	v.root = v.root || kind == 12
+	v.older = v.older || kind < 11 && at == older
+	v.forged = v.forged || v.root && v.older
+	switch kind {
 	case 0: // the head of a page
 		switch part % 4 {
 		case 0:
@@ -93,8 +124,6 @@ func (v *vandal) edit(e []byte) {
 	case 4: // a meta page
 		v.meta(part, value)
 	case 5: // another page, its own number kept or not
-		meta, err := newestMeta(bytes.NewReader(v.b))
-		v.forged = v.forged || err == nil && int(meta.root)*v.page == at // see checkUsed
 		other := v.b[int(e[5])%pages*v.page:][:v.page]
 		copy(page[part%2*8:], other[part%2*8:])
 	case 6: // the head of an envelope
@@ -112,7 +141,25 @@ func (v *vandal) edit(e []byte) {
 		if n := len(v.b) - int(value%uint64(len(v.b))); part%8 == 0 && n >= v.page {
 			v.b = v.b[:n/v.page*v.page]
 		}
+	case 12: // the root page, as if an older one had been there and none was written
+		if newest > 0 && newest+v.page <= len(v.b) {
+			copy(v.b[newest+8:newest+v.page], v.roots[part%len(v.roots)][8:])
+		}
 	}
+}
+
+// rootPages returns where the root pages of the newest commit and of the one before
+// are.
+func (v *vandal) rootPages() (newest, older int) {
+	meta, err := newestMeta(bytes.NewReader(v.b))
+	if err != nil {
+		return -1, -1
+	}
+	before, err := readMeta(bytes.NewReader(v.b), int64(meta.txid+1)%2*int64(v.page))
+	if err != nil {
+		return -1, -1
+	}
+	return int(meta.root) * v.page, int(before.root) * v.page
 }
 
 // value makes a number that is likely to be believed.
@@ -230,7 +277,7 @@ func FuzzOpenDamaged(f *testing.F) { fuzzOpenDamaged(f, nil) }
 func FuzzOpenDamagedEncrypted(f *testing.F) { fuzzOpenDamaged(f, testKey(f)) }
 
 func fuzzOpenDamaged(f *testing.F, key *Key) {
-	intact, records := smallSample(f, key)
+	intact, records, roots := smallSample(f, key)
 	page := os.Getpagesize()
 	f.Add([]byte{})
 	for kind := range byte(12) {
@@ -239,8 +286,11 @@ func fuzzOpenDamaged(f *testing.F, key *Key) {
 			f.Add([]byte{kind, 3 + 3*i, i, 13 * i, 5 - i, 0, 0, 0, 11 * i, i + 1})
 		}
 	}
+	for i := range byte(len(roots)) {
+		f.Add([]byte{12, 0, 0, i, 0, 0, 0, 0, 0, 0})
+	}
 	f.Fuzz(func(t *testing.T, edits []byte) {
-		v := vandal{b: bytes.Clone(intact), page: page}
+		v := vandal{b: bytes.Clone(intact), page: page, roots: roots}
 		whole := crc32.ChecksumIEEE(edits)%8 == 0 // what takes longest is done less often
 		for n := 0; len(edits) >= editSize && n < 8; n++ {
 			v.edit(edits[:editSize])

@@ -24,9 +24,12 @@ func signRoot(tx *bolt.Tx) error {
 // checkRoot finds out whether the root page is older than the meta page that
 // names it. A program of before signs nothing and leaves the number as it was:
 // after one commit of such a program it is the one of the commit before, and
-// after more the root page of the commit before is not signed either. What lay
-// in the place of a new root page is never that of the commit before, whose
-// pages stay for a reader.
+// after more both root pages have the same. What lay in the place of a new root
+// page is never that of the commit before, whose pages stay for a reader. That
+// one may be unwritten, too, where a disk loses more than one page: then it
+// bears an older number than its commit, and another one than the newest. Or it
+// is not there any more, because a commit that a crash cut short has used its
+// place.
 func checkRoot(r io.ReaderAt, meta boltMeta) error {
 	signed := signature(r, meta)
 	if signed == meta.txid || signed+1 == meta.txid {
@@ -40,10 +43,13 @@ func checkRoot(r io.ReaderAt, meta boltMeta) error {
 	if err != nil {
 		return err
 	}
-	if before.valid && before.root != meta.root && signature(r, before) == before.txid {
-		return damaged("", 0, "the root page is that of commit %d, the newest one is commit %d; the newest records are missing", signed, meta.txid)
+	if !before.valid {
+		return nil // others tell
 	}
-	return nil
+	if theirs := signature(r, before); theirs == 0 || theirs == signed || theirs > before.txid {
+		return nil
+	}
+	return damaged("", 0, "the root page is that of commit %d, the newest one is commit %d; the newest records are missing", signed, meta.txid)
 }
 
 // signature returns what signRoot noted below a meta page; 0: nothing, or it
