@@ -3,7 +3,9 @@ package journal
 import (
 	"encoding/hex"
 	"errors"
+	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +88,24 @@ func TestBatchBytes(t *testing.T) {
 	payload := "\x03\xf4\xc3\xf8\xda\xa6\xfd\xa5\x06\x0c650 BW 1 2\r\n" + "\x00\x02\x12650 CIRC 4 BUILT\r\n"
 	if got := string(data[headerSize:]); got != payload {
 		t.Errorf("payload is\n%q, want\n%q", got, payload)
+	}
+}
+
+// FORMAT.md lists the types in the order of their bits: a second reader has
+// nothing else.
+func TestFormatListsTheTypes(t *testing.T) {
+	page, err := os.ReadFile("FORMAT.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(page), "of this list:\n")
+	list, _, _ = strings.Cut(list, "\n\nTypes are")
+	var want []string
+	for _, typ := range event.Types() {
+		want = append(want, string(typ))
+	}
+	if got := strings.Fields(list); !slices.Equal(got, want) {
+		t.Errorf("it lists %v, want %v", got, want)
 	}
 }
 
