@@ -42,6 +42,7 @@ type conn struct {
 	upWatch sync.WaitGroup  // who waits for the end of up
 	demands bool            // Demand has heard of this connection
 	sent    time.Time       // when the command was sent whose reply is awaited or being written; zero: none is
+	packed  bool            // it has one of the places for compressed connections
 	slack   time.Duration   // how long before that reply an event may arrive that the command caused
 
 	listening Upstream // the upstream connection that subscribed to ADDRMAP; see resolve
@@ -237,6 +238,7 @@ func (c *conn) leave() {
 	_ = c.charge(0)
 	c.audit.end()
 	c.srv.chargeFilter(c.filter, nil)
+	c.giveUpZstd()
 	c.disconnect()
 	if c.demands {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), releaseTime)

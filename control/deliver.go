@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"torjournal/journal"
 	"torjournal/tor/event"
 )
@@ -233,6 +235,8 @@ type sockWriter struct {
 	sock     net.Conn
 	patience time.Duration // how long one write may take; 0: for ever
 	room     room
+	packer   *zstd.Encoder // packs what goes out (compress.go); nil: nothing is packed
+	packing  bool          // packer holds something
 	buf      *[]byte
 	err      error
 }
@@ -270,6 +274,17 @@ func (w *sockWriter) send(p []byte) {
 	if w.err != nil || len(p) == 0 {
 		return
 	}
+	if w.packer == nil {
+		w.put(p)
+		return
+	}
+	w.packing = true
+	_, err := w.packer.Write(p)
+	w.note(err)
+}
+
+// put writes to the socket.
+func (w *sockWriter) put(p []byte) {
 	if w.patience > 0 {
 		_ = w.sock.SetWriteDeadline(time.Now().Add(w.patience))
 	}
@@ -281,6 +296,10 @@ func (w *sockWriter) flush() error {
 	if w.buf != nil {
 		w.send(*w.buf)
 		w.drop()
+	}
+	if w.packing && w.err == nil {
+		w.packing = false
+		w.note(w.packer.Flush())
 	}
 	return w.err
 }

@@ -4,44 +4,74 @@ import (
 	"bytes"
 	"errors"
 	"strings"
+
+	"github.com/klauspost/compress/zstd"
 )
 
-// featureMeta is our own feature: each event is preceded by a line of its own
-// with its number and time.
-const featureMeta = "JOURNAL_META"
+// Our own features.
+const (
+	// featureMeta has each event preceded by a line of its own with its
+	// number and time.
+	featureMeta = "JOURNAL_META"
+
+	// featureZstd compresses what the server sends; see compress.go.
+	featureZstd = "ZSTD"
+)
 
 // useFeature switches our features on and passes the others to the source
-// (control-spec, section 3.14). If it refuses one, none of ours is on.
+// (control-spec, section 3.14). If one is refused, none of ours is on.
 func (c *conn) useFeature(cmd command) error {
-	theirs, ours := []byte("USEFEATURE"), false
+	theirs, meta, packs := []byte("USEFEATURE"), false, false
 	none := len(theirs)
 	for f := range fields(cmd.args) {
-		if strings.EqualFold(f, featureMeta) {
-			ours = true
-		} else {
+		switch {
+		case strings.EqualFold(f, featureMeta):
+			meta = true
+		case strings.EqualFold(f, featureZstd):
+			packs = true
+		default:
 			theirs = append(append(theirs, ' '), f...)
 		}
 	}
-	switch {
-	case !ours:
+	if !meta && !packs {
 		return c.forward(cmd)
-	case len(theirs) == none:
-		return c.answer([]byte("250 OK\r\n"), (*outlet).useMeta)
 	}
-	var answer bytes.Buffer
-	err := c.pass(append(theirs, "\r\n"...), limited{&answer}, nil)
-	if err != nil {
-		return c.settleReply(&reply{conn: c}, err)
+	var packer *zstd.Encoder
+	undo := func() {}
+	if packs {
+		var err error
+		if packer, undo, err = c.useZstd(); err != nil {
+			return c.say("551 %v", err)
+		}
 	}
-	if !bytes.HasPrefix(answer.Bytes(), []byte("250")) {
-		return c.answer(answer.Bytes(), nil)
+	text := []byte("250 OK\r\n")
+	if len(theirs) > none {
+		var answer bytes.Buffer
+		if err := c.pass(append(theirs, "\r\n"...), limited{&answer}, nil); err != nil {
+			undo()
+			return c.settleReply(&reply{conn: c}, err)
+		}
+		if text = answer.Bytes(); !bytes.HasPrefix(text, []byte("250")) {
+			undo()
+			return c.answer(text, nil)
+		}
 	}
-	return c.answer(answer.Bytes(), (*outlet).useMeta)
+	return c.switchOn(text, meta, packer)
 }
 
-func (o *outlet) useMeta() {
-	o.meta = true
+// switchOn answers, and changes what comes after the answer.
+func (c *conn) switchOn(text []byte, meta bool, packer *zstd.Encoder) error {
+	r, o := reply{conn: c}, c.out
+	if err := r.begin(c.srv.now()); err != nil {
+		return err
+	}
+	o.meta = o.meta || meta
 	o.useOurs()
+	_, err := r.Write(text)
+	if packer != nil && o.w.flush() == nil {
+		o.w.packer = packer
+	}
+	return errors.Join(err, r.end())
 }
 
 // limited is a buffer for replies that are a line or two.

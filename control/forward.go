@@ -113,6 +113,7 @@ func (c *conn) settleReply(r *reply, err error) error {
 		return r.end()
 	}
 	if r.open { // a part of the reply is out and the rest will not come
+		r.conn.out.last = true
 		return errors.Join(errTorn, r.end(), err)
 	}
 	return c.unanswered(err)

@@ -138,7 +138,7 @@ func (c *conn) amends(key string) bool { return c.amendment(key) != "" }
 func (c *conn) amendment(key string) string {
 	switch {
 	case key == "features/names":
-		return " " + featureMeta
+		return " " + featureMeta + " " + featureZstd
 	case key == "events/names" && c.history.Load():
 		return " JOURNAL"
 	case key == "info/names" && c.history.Load():

@@ -80,6 +80,20 @@ const (
 	// come of the ring, that runs ahead of a question, and of salvaged damage.
 	maxNotes = 100
 
+	// maxCompressed bounds the connections that USEFEATURE ZSTD compresses
+	// for, of all listeners together: each has an encoder for its lifetime.
+	// 16 × packCost = 11 MiB.
+	maxCompressed = 16
+
+	// packWindow is how far back their encoders look, in bytes: some hundred
+	// events, in which nearly all of what repeats does. It is also the
+	// largest piece that is packed at once.
+	packWindow = 64 << 10
+
+	// packCost is what such an encoder takes, in bytes, its tables, window
+	// and buffers together.
+	packCost = 700 << 10
+
 	// maxKeys bounds the keys of a GETINFO that has one of ours. Each of
 	// ours may cost a look into the file.
 	maxKeys = 256

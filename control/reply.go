@@ -50,6 +50,9 @@ func (r *reply) end() error {
 		return nil
 	}
 	err := r.conn.out.w.flush()
+	if r.conn.out.last {
+		err = r.conn.out.w.finish()
+	}
 	r.open = false
 	r.conn.out.giveBack()
 	return err

@@ -70,6 +70,7 @@ type Server struct {
 	incoming atomic.Int64  // bytes of unfinished commands, see maxIncoming
 	filters  atomic.Int64  // bytes of connections' filters, see maxFilters
 	answers  atomic.Int64  // bytes of replies that are held whole, see maxAnswers
+	packed   atomic.Int64  // compressed connections, see maxCompressed
 	serving  sync.WaitGroup
 
 	marks     markRate

@@ -212,7 +212,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	}
 	run(func(ctx context.Context) error { d.rates.run(ctx); return nil })
 	servers.Go(func() { d.upkeep.run(recording) })
-	servers.Go(func() { keepHeap(serving, d.cfg.Heap) })
+	servers.Go(func() { keepHeap(serving, d.cfg.Heap, d.server.PackedBytes) })
 	run(func(ctx context.Context) error { d.reread(ctx); return nil })
 	d.announce()
 

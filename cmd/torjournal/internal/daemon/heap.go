@@ -26,7 +26,7 @@ var heapClasses = []string{
 }
 
 // keepHeap makes the collector run before the heap has more than budget bytes,
-// until ctx ends. The runtime knows a limit of all its memory only, so it is
+// and what besides says is needed for the time being, until ctx ends. The runtime knows a limit of all its memory only, so it is
 // moved along with what is not heap. Where that leaves little room the
 // collector runs often, but takes half of the processor's time at most, as the
 // runtime sees to it: memory beyond the budget comes then, not a standstill.
@@ -34,7 +34,7 @@ var heapClasses = []string{
 //
 // The way that lost: a lower GOGC. It collects more often at all times, and
 // bounds nothing.
-func keepHeap(ctx context.Context, budget int64) {
+func keepHeap(ctx context.Context, budget int64, besides func() int64) {
 	if budget == 0 || debug.SetMemoryLimit(-1) != math.MaxInt64 {
 		return
 	}
@@ -47,7 +47,7 @@ func keepHeap(ctx context.Context, budget int64) {
 	defer tick.Stop()
 	for set := int64(0); ; {
 		// Each call stops the world for a moment: small changes do not matter.
-		if limit := budget + besideHeap(samples); limit-set > heapStep || set-limit > heapStep {
+		if limit := budget + besides() + besideHeap(samples); limit-set > heapStep || set-limit > heapStep {
 			debug.SetMemoryLimit(limit)
 			set = limit
 		}
