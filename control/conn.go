@@ -223,7 +223,7 @@ func (c *conn) linger() {
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	_ = c.sock.SetReadDeadline(time.Now().Add(farewell))
+	_ = c.sock.SetReadDeadline(time.Now().Add(c.srv.waits.farewell))
 	for n := 0; n < maxCommand; {
 		m, err := c.in.src.Discard(readBuffer)
 		if n += m; err != nil {

@@ -51,7 +51,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, a Access) error {
 	case <-s.stop:
 	case <-accepted:
 	case <-ctx.Done():
-		defer time.AfterFunc(lastCall, func() { d.each((*conn).end) }).Stop()
+		defer time.AfterFunc(s.waits.lastCall, func() { d.each((*conn).end) }).Stop()
 	}
 	close(d.closing)
 	ln.Close()

@@ -100,7 +100,7 @@ func TestSetEventsDuringSpan(t *testing.T) {
 	record(t, j, "650 CIRC 2 BUILT", "650 BW 3 3")
 	end := apart()
 	p := r.subscriber("BW")
-	p.send("REPLAY SPEED=0.02 UNTIL=" + end + "\r\n") // the third comes after a second
+	p.send("REPLAY SPEED=0.00001 UNTIL=" + end + "\r\n") // the third comes after half an hour
 	p.expect("250 OK", "650 BW 1 1")
 	p.send("SETEVENTS NOTICE\r\n")
 	p.expect("250 OK")
@@ -280,7 +280,7 @@ func TestSettledOrder(t *testing.T) {
 // TestCallWhileEventsWait: what is published while earlier events wait for a
 // reply comes after them, though the cursor has called before they went out.
 func TestCallWhileEventsWait(t *testing.T) {
-	r, j := newJournalRig(t, journal.Options{}, func(o *Options) { o.slack = time.Minute })
+	r, j := newJournalRig(t, journal.Options{}, func(o *Options) { o.slack = time.Hour })
 	r.tor.began, r.tor.answer = make(chan struct{}), make(chan struct{})
 	p := r.subscriber("BW")
 	p.send("SIGNAL DUMP\r\n")

@@ -1,6 +1,9 @@
 package control
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Limits of what one peer, and all of them together, may cost.
 const (
@@ -158,3 +161,22 @@ const (
 	// to hear that its events are no longer wanted.
 	releaseTime = 5 * time.Second
 )
+
+// waits are those of the times above that tests change: they make short what
+// is to pass, and long what must not just because the machine stood still.
+type waits struct {
+	reply    time.Duration // replyPatience, of the commits before a reply
+	farewell time.Duration
+	loss     time.Duration // lossGrace
+	lastCall time.Duration
+}
+
+// orUsual fills in what is zero.
+func (w waits) orUsual() waits {
+	return waits{
+		reply:    cmp.Or(w.reply, replyPatience),
+		farewell: cmp.Or(w.farewell, farewell),
+		loss:     cmp.Or(w.loss, lossGrace),
+		lastCall: cmp.Or(w.lastCall, lastCall),
+	}
+}

@@ -37,6 +37,7 @@ type Options struct {
 	wait      func(wrong int) time.Duration // tests; default guessWait
 	slack     time.Duration                 // tests; default replySlack
 	cause     time.Duration                 // tests; default causeSlack
+	waits     waits                         // tests; default as in limits.go
 
 	askPatience time.Duration // tests; default historyPatience
 	askTime     time.Duration // tests; default historyTime
@@ -59,6 +60,7 @@ type Server struct {
 	maxConns   int
 	slack      time.Duration
 	cause      time.Duration
+	waits      waits
 
 	askPatience time.Duration
 	askTime     time.Duration
@@ -131,6 +133,7 @@ func NewServer(opt Options) *Server {
 		maxConns:    cmp.Or(opt.maxConns, maxConnections),
 		slack:       cmp.Or(opt.slack, replySlack),
 		cause:       cmp.Or(opt.cause, causeSlack),
+		waits:       opt.waits.orUsual(),
 		stop:        make(chan struct{}),
 		writeCookie: writeCookie,
 		conns:       make(map[uint64]*conn),

@@ -313,13 +313,13 @@ func (o *outlet) settle(ctx context.Context, by time.Time) error {
 		return nil
 	default:
 	}
-	patience := time.NewTimer(replyPatience)
+	patience := time.NewTimer(o.conn.srv.waits.reply)
 	defer patience.Stop()
 	select {
 	case <-settled:
 	case <-patience.C:
 		o.conn.srv.log.Warn("a reply did not wait for the events before it: commits take too long; see whether the disk is full or slow",
-			"conn", o.conn.id, "waited", replyPatience)
+			"conn", o.conn.id, "waited", o.conn.srv.waits.reply)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -344,7 +344,7 @@ func (o *outlet) mustLeave() bool {
 		ended = ended || !o.outlives()
 	}
 	if ended && o.grace == nil {
-		o.grace = time.AfterFunc(lossGrace, func() {
+		o.grace = time.AfterFunc(o.conn.srv.waits.loss, func() {
 			o.overdue.Store(true)
 			o.wake()
 		})
@@ -382,7 +382,7 @@ func (o *outlet) takeLeave(ctx context.Context) error {
 		o.cursor, o.held = nil, nil
 	}
 	o.free <- struct{}{}
-	wait := time.NewTimer(farewell)
+	wait := time.NewTimer(o.conn.srv.waits.farewell)
 	defer wait.Stop()
 	select {
 	case o.conn.working <- struct{}{}:
