@@ -276,16 +276,10 @@ func (c *conn) historyAnswer(args string) ([]byte, error) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
 	defer c.untilGone(cancel)()
-	patience := time.NewTimer(c.srv.askPatience)
-	defer patience.Stop()
-	select {
-	case c.srv.asking <- struct{}{}:
-		defer func() { <-c.srv.asking }()
-	case <-patience.C:
-		return nil, fmt.Errorf("one is answered at a time, and those before this one have taken %v: try again", c.srv.askPatience)
-	case <-ctx.Done():
-		return nil, c.gone()
+	if err := c.turnToAsk(ctx); err != nil {
+		return nil, err
 	}
+	defer func() { <-c.srv.asking }()
 	a, err := parseHistory(args, now)
 	if err != nil {
 		return nil, &badHistory{err}
@@ -300,6 +294,25 @@ func (c *conn) historyAnswer(args string) ([]byte, error) {
 		return nil, c.gone()
 	}
 	return text, err
+}
+
+// turnToAsk waits until nobody else's question is answered.
+func (c *conn) turnToAsk(ctx context.Context) error {
+	select { // who need not wait has not waited too long, whatever the clock says
+	case c.srv.asking <- struct{}{}:
+		return nil
+	default:
+	}
+	patience := time.NewTimer(c.srv.askPatience)
+	defer patience.Stop()
+	select {
+	case c.srv.asking <- struct{}{}:
+		return nil
+	case <-patience.C:
+		return fmt.Errorf("one is answered at a time, and those before this one have taken %v: try again", c.srv.askPatience)
+	case <-ctx.Done():
+		return c.gone()
+	}
 }
 
 var errSlowHistory = errors.New("the answer takes too long to compute here: narrow the range, or ask by `torjournal query`")

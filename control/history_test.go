@@ -374,8 +374,16 @@ func TestHistoryThatTakesTooLong(t *testing.T) {
 	}
 	slow.await(t, slow.ended)
 	close(slow.let)
-	p.send("HISTORY CIRCUITS\r\n")
-	p.expect("250+HISTORY=", ".", "250 OK")
+	for got := ""; got != "250+HISTORY=\r\n"; { // also where the machine stands still for 20 ms
+		for len(slow.asked) > 0 {
+			<-slow.asked
+		}
+		p.send("HISTORY CIRCUITS\r\n")
+		if got = p.line(); !strings.HasPrefix(got, "250+") && !strings.HasPrefix(got, "551 HISTORY: the answer takes too long") {
+			t.Fatal(got)
+		}
+	}
+	p.expect(".", "250 OK")
 }
 
 // A question ends with its connection, and lets the next one begin. Who has

@@ -43,7 +43,8 @@ func newRigOn(t testing.TB, ln net.Listener, a Access, tune ...func(*Options)) *
 	r := &rig{t: t, tor: newStubTor(), log: newMemory(), ln: ln}
 	opt := Options{
 		Backend: r.tor, Demand: r.tor, wait: func(int) time.Duration { return 0 },
-		authTime: time.Hour, tallyTime: time.Hour, waits: waits{reply: time.Hour, lastCall: time.Hour}, // the test may be held up
+		authTime: time.Hour, tallyTime: time.Hour, waits: waits{reply: time.Hour, lastCall: time.Hour},
+		askPatience: time.Hour, askTime: time.Hour, // the test may be held up
 	}
 	for _, f := range tune {
 		f(&opt)
