@@ -396,17 +396,39 @@ func (s *store) pinnedPages() int { return s.db.Stats().PendingPageN }
 // setMaxSize moves the wall that bbolt does not let the file grow over. The
 // writer calls it.
 func (s *store) setMaxSize(n int64) {
-	s.db.MaxSize, s.db.AllocSize = s.wall(s.file, n), allocSize(n)
+	s.db.MaxSize, s.db.AllocSize = s.wall(n), allocSize(n)
 }
 
-// wall is the limit for a file, but never less than it has: a file over a
+// wall is the limit of the file, but never less than the file has: one over a
 // lowered limit must still be written until a vacuum has made it smaller, and
-// bbolt would refuse what needs no growth too.
-func (s *store) wall(f *os.File, limit int64) int {
-	if info, err := f.Stat(); err == nil {
-		limit = max(limit, info.Size())
+// bbolt would refuse what needs no growth too. A file that holds more than the
+// ring may have needs more even to evict: a vacuum may have left no page free.
+func (s *store) wall(limit int64) int {
+	info, err := s.file.Stat()
+	if err != nil {
+		return int(limit)
 	}
-	return int(limit)
+	wall := max(limit, info.Size())
+	if err := s.countPages(); err == nil && s.overfull(limit) {
+		wall = min(max(wall, info.Size()+evictRoom), maxSizeLimit)
+	}
+	return int(wall)
+}
+
+// evictRoom is by how much a file may grow to evict what a lower limit has no
+// room for. = one batch and what a commit needs beside it, twice, because what
+// is freed can be used by the commit after the next.
+const evictRoom = 2 * (turnBytes + 1<<20)
+
+// overfull reports whether more pages are in use than a ring of this limit
+// uses.
+func (s *store) overfull(limit int64) (over bool) {
+	ring, _ := ringPages(Options{MaxSize: limit}, s.pageSize())
+	err := s.db.View(func(tx *bolt.Tx) error {
+		over = int(tx.Size())/s.pageSize()-s.freePages() > ring
+		return nil
+	})
+	return err == nil && over
 }
 
 func (s *store) fileSize() int64 {
