@@ -30,6 +30,7 @@ type Journal struct {
 	stop   chan struct{} // closed when Close begins
 	unseal context.CancelFunc
 	counts *counts
+	found  uint64 // first record of the file at its opening
 
 	committer *committer             // owned by the writer goroutine
 	limits    atomic.Pointer[Limits] // changed by the writer goroutine
@@ -67,6 +68,9 @@ func start(s *store, opt Options) (*Journal, error) {
 	j := &Journal{opt: opt, store: s, cache: &blockCache{}, bench: newWorkbench(), stop: make(chan struct{}), counts: newCounts()}
 	state, err := readState(s)
 	if err != nil {
+		return nil, err
+	}
+	if j.found, err = s.firstNumber(); err != nil {
 		return nil, err
 	}
 	ages := newAgeClock(opt)

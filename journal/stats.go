@@ -84,6 +84,7 @@ type Stats struct {
 	LiveOnly   uint64                // delivered but not journaled since Open
 	Commits    uint64                // since Open
 	Dropped    uint64                // events dropped under overload since Open
+	Found      uint64                // first record that the file had, or would have had, when it was opened
 	QueueBytes int                   // waiting for the writer now
 	ByType     map[event.Type]uint64 // events since Open; of types this program does not know, the first 64 names
 	WriteError string                // why commits fail now; "" when they succeed
@@ -100,8 +101,8 @@ func (j *Journal) Stats() Stats {
 	limits := j.Limits()
 	st := Stats{
 		Path: j.store.path, Size: j.store.fileSize(), MaxSize: limits.MaxSize, MaxAge: limits.MaxAge,
-		Encrypted: j.opt.Key != nil,
-		Session:   j.counts.session.Load(), Commits: j.counts.commits.Load(), WriteError: j.writer.writeError(),
+		Encrypted: j.opt.Key != nil, Found: j.found,
+		Session: j.counts.session.Load(), Commits: j.counts.commits.Load(), WriteError: j.writer.writeError(),
 	}
 	st.Bounds, _ = j.Bounds(context.Background())
 	st.QueueBytes, st.Dropped = j.q.waitingBytes()

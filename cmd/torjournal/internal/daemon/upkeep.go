@@ -57,6 +57,7 @@ type upkeep struct {
 	byRole   bool      // the age limit is the role's; else it is what the user says
 	vacuumed bool      // others was true when due was set
 	due      time.Time // of the next vacuum; zero: none is
+	first    uint64    // record of the journal before its limits were lowered, or the recorder began, until the vacuum after it; else 0
 }
 
 func newUpkeep(r ring, byRole bool, log *slog.Logger) *upkeep {
@@ -90,6 +91,7 @@ func (u *upkeep) look() {
 func (u *upkeep) run(ctx context.Context) {
 	hourly := time.NewTicker(backupCheck)
 	defer hourly.Stop()
+	u.first = u.ring.Stats().Found
 	for {
 		u.turn(ctx)
 		var due <-chan time.Time
@@ -131,11 +133,17 @@ func (u *upkeep) turn(ctx context.Context) {
 	}
 	u.vacuumed = others
 	if u.due.IsZero() || now.Before(u.due) {
+		u.first = 0
 		return
 	}
 	v, err := u.ring.Vacuum(ctx, journal.Limits{})
 	switch {
 	case err == nil:
+		// What new limits have no room for goes when they are set, not in the vacuum.
+		if u.first != 0 && v.First > u.first {
+			v.Evicted = v.First - u.first
+		}
+		u.first = 0
 		u.log.Info("the journal was vacuumed", "bytes_before", v.Before, "bytes_after", v.After, "evicted", v.Evicted)
 		u.due = time.Time{}
 		if others {
@@ -146,6 +154,14 @@ func (u *upkeep) turn(ctx context.Context) {
 		u.log.Warn("the journal cannot be vacuumed, and its file keeps what was evicted until it can: make room for a copy of it", "error", err, "next_try", vacuumRetry)
 		u.due = time.Now().Add(vacuumRetry)
 	}
+}
+
+// setLimits sets other limits and notes where the journal began before.
+func (u *upkeep) setLimits(ctx context.Context, l journal.Limits) error {
+	if u.first == 0 {
+		u.first = u.ring.Stats().First
+	}
+	return u.ring.SetLimits(ctx, l)
 }
 
 // adopt sets the limits that the user has changed, and reports whether he has.
@@ -163,7 +179,7 @@ func (u *upkeep) adopt(ctx context.Context, others bool) bool {
 		u.log.Info("the limits have been read again: they are as they were", "max_size", l.MaxSize, "max_age", l.MaxAge)
 		return false
 	}
-	if err := u.ring.SetLimits(ctx, l); err != nil {
+	if err := u.setLimits(ctx, l); err != nil {
 		u.log.Error("the journal cannot have these limits", "max_size", l.MaxSize, "max_age", l.MaxAge, "error", err)
 		return false
 	}
@@ -194,7 +210,7 @@ func (u *upkeep) limit(ctx context.Context, others, adopted bool) {
 		return
 	}
 	l.MaxAge = age
-	if err := u.ring.SetLimits(ctx, l); err != nil {
+	if err := u.setLimits(ctx, l); err != nil {
 		if ctx.Err() == nil && !errors.Is(err, journal.ErrClosed) {
 			u.log.Error("the journal's age limit cannot be set: see whether the disk is full", "error", err)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -253,11 +254,53 @@ func TestDaemonVacuumsToALoweredLimit(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
-	if !strings.Contains(log.String(), "vacuumed") {
-		t.Errorf("the log says\n%s", log.String())
-	}
-	if v, err := journal.Verify(path, nil); err != nil || v.Last < 410 {
+	v, err := journal.Verify(path, nil)
+	if err != nil || v.Last < 410 {
 		t.Errorf("%+v, %v", v, err)
+	}
+	if said := fmt.Sprintf(" evicted=%d\n", v.First-1); v.First < 2 || !strings.Contains(log.String(), said) {
+		t.Errorf("the first record is %d, and the log says\n%s", v.First, log.String())
+	}
+}
+
+// The log says how many records a lowered limit has cost, those included that
+// went when it was set.
+func TestVacuumTellsHowManyMadeRoom(t *testing.T) {
+	for name, lower := range map[string]Limits{
+		"by size": {Limits: journal.Limits{MaxSize: 1 << 20}},
+		"by age":  {Limits: journal.Limits{MaxSize: 16 << 20, MaxAge: time.Microsecond}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j, err := journal.Open(filepath.Join(t.TempDir(), "journal.db"), journal.Options{MaxSize: 16 << 20})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer j.Close()
+			if err := j.Append(t.Context(), noisy(400)...); err != nil {
+				t.Fatal(err)
+			}
+			if err := j.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			var log bytes.Buffer
+			u := newUpkeep(j, false, slog.New(slog.NewTextHandler(&log, nil)))
+			u.others.Store(true) // who serves others vacuums whatever the file's size
+			u.turn(t.Context())
+			u.change(lower)
+			u.due = time.Now()
+			u.turn(t.Context())
+			b, err := j.Bounds(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			gone := uint64(400)
+			if b.First > 0 {
+				gone = b.First - 1
+			}
+			if said := fmt.Sprintf(" evicted=%d\n", gone); gone == 0 || !strings.Contains(log.String(), said) {
+				t.Errorf("%d records are gone, and the log says\n%s", gone, log.String())
+			}
+		})
 	}
 }
 
