@@ -338,7 +338,7 @@ func TestCircuitsBeforeTheRangeAreForgotten(t *testing.T) {
 		b.WriteString("08:00:00 CIRC 2 LAUNCHED\n08:00:00 CIRC 2 CLOSED REASON=FINISHED\n")
 	}
 	b.WriteString("09:00:00 CIRC 9 LAUNCHED\n")
-	w := newCircuitWalk(story(t, b.String()), journal.Range{Since: clock(t, "08:30:00")})
+	w := newCircuitWalk(story(t, b.String()), journal.Range{Since: clock(t, "08:30:00")}, CircuitPick{}, Part{})
 	if err := w.read(t.Context()); err != nil || len(w.all) > 3 || len(w.lives) != 1 {
 		t.Errorf("%d circuits kept, %d of them standing; %v", len(w.all), len(w.lives), err)
 	}

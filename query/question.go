@@ -36,6 +36,7 @@ type Options struct {
 	wheres   []*filter.Where
 	matcher  *filter.Matcher
 	circuits CircuitPick
+	streams  StreamPick
 	step     time.Duration
 	counts   bool
 }
@@ -111,6 +112,10 @@ var questions = []Question{
 		n.Gaps, err = Circuits(ctx, rd, r, o.circuits, part, rowOf[*Circuit](emit))
 		return n, err
 	}},
+	{"streams", streamWords, func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
+		n.Gaps, err = Streams(ctx, rd, r, o.streams, part, rowOf[*Stream](emit))
+		return n, err
+	}},
 	{"commands", commandWords, func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
 		n.Gaps, err = Commands(ctx, rd, r, o.counts, part, rowOf[*Command](emit))
 		return n, err
@@ -139,13 +144,8 @@ var bandwidthWords = []Word{
 
 var circuitWords = []Word{
 	{Name: "status", Usage: "only circuits of that `WORD`: tor's last status or the outcome (built, failed, open, lost …)", set: func(o *Options, s string) error {
-		for _, w := range CircuitWords() {
-			if strings.EqualFold(w, s) {
-				o.circuits.Status = s
-				return nil
-			}
-		}
-		return fmt.Errorf("%q: there are %s", s, strings.Join(CircuitWords(), ", "))
+		o.circuits.Status = s
+		return oneOf(s, CircuitWords())
 	}},
 	{Name: "purpose", Usage: "only circuits of that `PURPOSE`, as tor writes it: GENERAL, HS_CLIENT_REND …", set: func(o *Options, s string) error {
 		o.circuits.Purpose = s
@@ -165,6 +165,29 @@ var circuitWords = []Word{
 	}},
 }
 
+var streamWords = []Word{
+	{Name: "status", Usage: "only streams of that `WORD`: tor's last status or the outcome (succeeded, failed, open, lost …)", set: func(o *Options, s string) error {
+		o.streams.Status = s
+		return oneOf(s, StreamWords())
+	}},
+	{Name: "purpose", Usage: "only streams of that `PURPOSE`, as tor writes it: USER, DIR_FETCH …", set: func(o *Options, s string) error {
+		o.streams.Purpose = s
+		return notEmpty(s, "USER")
+	}},
+	{Name: "reason", Usage: "only streams that ended for that `REASON`, local or remote: TIMEOUT, RESOLVEFAILED …", set: func(o *Options, s string) error {
+		o.streams.Reason = s
+		return notEmpty(s, "TIMEOUT")
+	}},
+	{Name: "target", Usage: "only streams whose target contains `TEXT`", set: func(o *Options, s string) error {
+		o.streams.Target = s
+		return notEmpty(s, "example.org:443")
+	}},
+	{Name: "circuit", Usage: "only streams that were on circuit `N`", set: func(o *Options, s string) error {
+		o.streams.Circuit = s
+		return anID(s, "circuit")
+	}},
+}
+
 var commandWords = []Word{
 	{Name: "counts", Usage: "also how many other commands each connection sent in each minute", Switch: true, set: func(o *Options, _ string) error {
 		o.counts = true
@@ -179,6 +202,15 @@ func notEmpty(s, example string) error {
 	return nil
 }
 
+func oneOf(s string, words []string) error {
+	for _, w := range words {
+		if strings.EqualFold(w, s) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%q: there are %s", s, strings.Join(words, ", "))
+}
+
 // where adds an expression that must be true.
 func (o *Options) where(expression string) error {
 	w, err := filter.CompileWhere(expression, o.now, o.loc)
@@ -191,21 +223,24 @@ func (o *Options) where(expression string) error {
 
 // named makes events that name a circuit or a stream the only ones.
 func (o *Options) named(field, what, id string) error {
-	if !isID(id) {
-		return fmt.Errorf("%q: the number of a %s is wanted, for example 42", id, what)
+	if err := anID(id, what); err != nil {
+		return err
 	}
 	return o.where(fmt.Sprintf("%s == %q", field, id))
 }
 
-// isID reports whether s can be the ID of a circuit or a stream (control-spec,
+// anID refuses what cannot be the ID of a circuit or a stream (control-spec,
 // section 2.4).
-func isID(s string) bool {
+func anID(s, what string) error {
 	for _, c := range s {
 		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
-			return false
+			s = s[:0]
 		}
 	}
-	return s != "" && len(s) <= 16
+	if s == "" || len(s) > 16 {
+		return fmt.Errorf("the number of a %s is wanted, for example 42", what)
+	}
+	return nil
 }
 
 // narrow returns what of r can hold records that are wanted; it is false if

@@ -17,9 +17,10 @@ func (p program) queryCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "query",
 		Usage:     "answer a question about the past",
-		UsageText: "torjournal query circuits|bandwidth|commands [flags]\n\n   torjournal query circuits --since 1h",
+		UsageText: "torjournal query circuits|streams|bandwidth|commands [flags]\n\n   torjournal query circuits --since 1h",
 		Subcommands: []*cli.Command{
 			p.queryCircuitsCommand(),
+			p.queryStreamsCommand(),
 			p.queryBandwidthCommand(),
 			p.queryCommandsCommand(),
 		},

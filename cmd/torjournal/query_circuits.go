@@ -42,10 +42,6 @@ func (t *circuitTable) end() error { return nil }
 
 // circuitCells are a circuit's cells of the table for people.
 func circuitCells(row *query.Circuit, loc *time.Location) []string {
-	reason := row.Reason
-	if row.RemoteReason != "" {
-		reason += "/" + row.RemoteReason
-	}
 	return []string{
 		fmt.Sprintf("%d/%s", row.Session, row.ID),
 		stampCell(row.Launched, loc),
@@ -55,9 +51,17 @@ func circuitCells(row *query.Circuit, loc *time.Location) []string {
 		spanCell(row.LifeMS),
 		sizeCell(row.ReadBytes),
 		sizeCell(row.WrittenBytes),
-		dash(reason),
+		dash(reasonCell(row.Reason, row.RemoteReason)),
 		dash(printable(pathCell(row.Path))),
 	}
+}
+
+// reasonCell is a reason and what the other end said: DESTROYED/CONNECTFAILED.
+func reasonCell(reason, remote string) string {
+	if remote != "" {
+		reason += "/" + remote
+	}
+	return reason
 }
 
 // pathCell names the hops by nickname, as people know their relays; a hop

@@ -35,36 +35,20 @@ const timedOut = "TIMEOUT"
 // what comes is believed. Words and hops are shared between lives: a journal
 // has few of them, often.
 type life struct {
-	session uint64
-	id      string
-	place   Place // of the record that was the first to name it
+	being
 
-	named       bool      // a CIRC event or a snapshot named it: it is a row
-	seen        time.Time // arrival of the first record that names it
 	launched    time.Time // arrival of LAUNCHED
 	created     time.Time // earliest TIME_CREATED that tor told; a cannibalized circuit has two
 	built       time.Time // arrival of the first BUILT
-	closed      time.Time // arrival of the end
-	lostBy      time.Time // when it was gone without an end
 	everBuilt   bool      // by BUILT or by a snapshot
 	builtBefore bool      // it was BUILT before the record, so no BUILT to come is the first
 	failed      bool      // FAILED came, whatever followed
-	inside      bool      // a record that names it lies in the range
-	awaited     bool      // the walk counts it among those whose end is to come
-	whole       bool      // the walk counts it among the rows that are over
-	gone        bool      // the walk has let it go before
 
 	status, purpose, hsState, buildFlags string
 	reason, remoteReason                 string
 	path                                 []string
 	streams, read, written               uint64
 }
-
-// ended reports whether the last thing said of it is its end.
-func (l *life) ended() bool { return !l.closed.IsZero() }
-
-// lost reports whether it is gone without an end.
-func (l *life) lost() bool { return !l.lostBy.IsZero() }
 
 // over reports whether its end is final.
 func (l *life) over() bool {

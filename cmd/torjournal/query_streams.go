@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"torjournal/query"
+)
+
+func (p program) queryStreamsCommand() *cli.Command {
+	q, _ := query.FindQuestion("streams")
+	return &cli.Command{
+		Name:      q.Name,
+		Usage:     "each stream's life: target, circuits, time to connect, bytes, how it ended",
+		UsageText: "torjournal query streams [--since 1h] [--status WORD] [--target TEXT] [--circuit N] [--json]\n\n   torjournal query streams --since 1d --status failed",
+		Flags:     questionFlags(q),
+		Action: func(c *cli.Context) error {
+			return p.question(c, q.Name, "streams", &streamTable{Writer: tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0), loc: p.location(c)})
+		},
+	}
+}
+
+type streamTable struct {
+	*tabwriter.Writer
+	loc  *time.Location
+	rows int
+}
+
+func (t *streamTable) row(r query.Row) error {
+	if t.rows++; t.rows == 1 {
+		fmt.Fprintln(t, "STREAM\tOPENED\tOUTCOME\tPURPOSE\tCONNECT\tREAD\tWRITTEN\tCIRCUITS\tREASON\tTARGET")
+	}
+	_, err := fmt.Fprintln(t, strings.Join(streamCells(r.(*query.Stream), t.loc), "\t"))
+	return err
+}
+
+func (t *streamTable) end() error { return nil }
+
+// streamCells are a stream's cells of the table for people.
+func streamCells(row *query.Stream, loc *time.Location) []string {
+	return []string{
+		fmt.Sprintf("%d/%s", row.Session, row.ID),
+		stampCell(row.Opened, loc),
+		row.Outcome,
+		dash(row.Purpose),
+		spanCell(row.ConnectMS),
+		sizeCell(row.ReadBytes),
+		sizeCell(row.WrittenBytes),
+		dash(strings.Join(row.Circuits, ",")),
+		dash(reasonCell(row.Reason, row.RemoteReason)),
+		dash(printable(row.Target)),
+	}
+}

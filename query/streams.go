@@ -1,0 +1,110 @@
+package query
+
+import (
+	"context"
+
+	"torjournal/journal"
+	"torjournal/tor/event"
+)
+
+// streamTypes are the events that streams are made of.
+var streamTypes = event.NewSet(event.STREAM, event.STREAM_BW, event.JOURNAL)
+
+// Streams calls emit for every stream that pick chooses and any of whose life
+// lies in r, in the order in which STREAM events or snapshots first name them.
+// It is to streams what Circuits is to circuits. A stream that was detached and
+// tried again is one row, with all the circuits that it was on.
+func Streams(ctx context.Context, rd journal.Reader, r journal.Range, pick StreamPick, part Part, emit func(*Stream) error) ([]journal.Gap, error) {
+	return streams(ctx, stored{rd}, r, pick, part, emit)
+}
+
+func streams(ctx context.Context, src source, r journal.Range, pick StreamPick, part Part, emit func(*Stream) error) ([]journal.Gap, error) {
+	for {
+		w := newStreamWalk(src, r, pick, part)
+		if err := w.read(ctx); err != nil {
+			return w.gaps, err
+		}
+		lives := w.chosen()
+		if w.short(lives) {
+			part.Rows *= 2
+			continue
+		}
+		for _, l := range lives {
+			told, err := w.told(ctx, l.session)
+			if err == nil {
+				err = emit(l.row(told))
+			}
+			if err != nil {
+				return w.gaps, err
+			}
+		}
+		return w.gaps, nil
+	}
+}
+
+// streamWalk reads the records of streams.
+type streamWalk struct {
+	*census[*streamLife]
+	tells map[uint64]bool // whether a session records STREAM_BW; absent: not known
+	words intern
+}
+
+func newStreamWalk(src source, r journal.Range, pick StreamPick, part Part) *streamWalk {
+	w := &streamWalk{census: newCensus[*streamLife](src, r, part), tells: map[uint64]bool{}, words: intern{}}
+	w.types, w.hear = streamTypes, w.record
+	w.born = func(b being) *streamLife { return &streamLife{being: b} }
+	w.wanted = func(l *streamLife) bool { return pick == StreamPick{} || pick.Match(l.row(false)) }
+	w.turn = func() { clear(w.words) } // circuits are among them
+	w.beside = func() int { return len(w.words) * entryBytes }
+	return w
+}
+
+// told reports whether a session records STREAM_BW, up to the end of the
+// range: the walk may have ended before the first of them.
+func (w *streamWalk) told(ctx context.Context, session uint64) (bool, error) {
+	if told, ok := w.tells[session]; ok {
+		return told, nil
+	}
+	ask := walker{src: w.src} // the walk has told the gaps
+	r := journal.Range{From: w.from, To: w.r.To, Session: session, Types: event.NewSet(event.STREAM_BW)}
+	_, ok, err := ask.firstOf(ctx, r)
+	w.tells[session] = ok
+	return ok, err
+}
+
+// record lets one record tell what it tells.
+func (w *streamWalk) record(rec *journal.Record, parsed event.Event) {
+	switch ev := parsed.(type) {
+	case *event.Stream:
+		if ev.Status == "NEW" || ev.Status == "NEWRESOLVE" {
+			w.again(ev.ID)
+		}
+		l := w.life(ev.ID, rec)
+		l.stream(ev, Stamp{rec.Time}, w.words)
+		w.review(l)
+	case *event.StreamBandwidth:
+		l := w.life(ev.ID, rec)
+		l.read += ev.Read
+		l.written += ev.Written
+		w.tells[w.session] = true
+	case *event.Journal:
+		if ev.What == event.WhatSnapshot {
+			w.snapshot(rec, ev)
+		}
+	}
+}
+
+// snapshot takes the streams that stood at one moment.
+func (w *streamWalk) snapshot(rec *journal.Record, ev *event.Journal) {
+	w.stand(rec, ev, "stream-status", func(line string) (string, bool) {
+		parsed, err := event.Parse([]byte("650 STREAM " + line + "\r\n"))
+		stream, ok := parsed.(*event.Stream)
+		if err != nil || !ok {
+			return "", false
+		}
+		l := w.life(stream.ID, rec)
+		l.standing(stream, w.words)
+		w.review(l)
+		return l.id, true
+	})
+}
