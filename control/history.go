@@ -136,6 +136,11 @@ func parseHistory(args string, now time.Time) (historyArgs, error) {
 			return a, err
 		}
 	}
+	for _, w := range q.Words {
+		if name := strings.ToUpper(w.Name); w.Needed && !seen[name] {
+			return a, fmt.Errorf("%s= is missing; %s", name, takes(q))
+		}
+	}
 	_, err = a.times()
 	return a, err
 }
@@ -440,6 +445,12 @@ func (s *Server) historyNotes(ctx context.Context, out *bytes.Buffer, r journal.
 	}
 	if d := n.Bandwidth.Longer; d > 0 {
 		fmt.Fprintf(out, "250-LONGER STEP=%d BEFORE=%s\r\n", int64(d/time.Second), stamp(n.Bandwidth.LongerBefore))
+	}
+	for i, session := range n.Also {
+		if i == maxNotes {
+			break
+		}
+		fmt.Fprintf(out, "250-ALSO SESSION=%d\r\n", session)
 	}
 	if n.Undecided > 0 {
 		fmt.Fprintf(out, "250-UNDECIDED COUNT=%d\r\n", n.Undecided)

@@ -156,10 +156,12 @@ func TestHistoryIsTheAnswer(t *testing.T) {
 				{"CIRCUITS" + since, "circuits", late, nil, 5},
 				{"CIRCUITS SESSION=0", "circuits", journal.Range{Session: 1}, nil, 7},
 				{"STREAMS SINCE=@0", "streams", journal.Range{}, nil, 3},
+				{"CIRCUIT ID=8", "circuit", journal.Range{}, []string{"id", "8"}, 3},
+				{"STREAM ID=8", "stream", journal.Range{}, []string{"id", "8"}, 2},
 				{"COMMANDS SINCE=@0", "commands", journal.Range{}, nil, 7},
 			} {
 				want := wanted(t, j, c.question, c.r, c.words...)
-				if n := strings.Count(want, "\n"); n < 1 && c.question != "streams" || n < 2 && corpus == "client" && !strings.Contains(c.args, since) {
+				if n := strings.Count(want, "\n"); n < 1 && corpus == "client" || n < 2 && corpus == "client" && !strings.Contains(c.args, since) {
 					t.Errorf("%s: only %d rows", c.args, strings.Count(want, "\n"))
 				}
 				if got, _ := p.askAll(fmt.Sprintf("%s LIMIT=%d", c.args, c.limit)); got != want {
@@ -235,14 +237,22 @@ func TestHistoryIsBounded(t *testing.T) {
 func TestHistoryOfNothing(t *testing.T) {
 	r, j := newJournalRig(t, journal.Options{})
 	p := r.login()
+	ask := func(q query.Question, args string) historyReply {
+		for _, w := range q.Words {
+			if w.Needed {
+				args += " " + w.Name + "=1"
+			}
+		}
+		return p.ask(q.Name + args)
+	}
 	for _, q := range query.Questions() {
-		if got := p.ask(q.Name); got.rows != "" || got.last != "OK" || len(got.notes) > 0 {
+		if got := ask(q, ""); got.rows != "" || got.last != "OK" || len(got.notes) > 0 {
 			t.Errorf("%s of an empty journal: %+v", q.Name, got)
 		}
 	}
 	record(t, j, "650 CIRC 1 LAUNCHED")
 	for _, q := range query.Questions() {
-		if got := p.ask(q.Name + " UNTIL=2001-01-01"); got.rows != "" || got.last != "OK" || len(got.notes) > 0 {
+		if got := ask(q, " UNTIL=2001-01-01"); got.rows != "" || got.last != "OK" || len(got.notes) > 0 {
 			t.Errorf("%s of an empty range: %+v", q.Name, got)
 		}
 	}
@@ -253,8 +263,8 @@ func TestHistoryRefusals(t *testing.T) {
 	record(t, j, "650 BW 1 2")
 	p := r.login()
 	for args, want := range map[string]string{
-		"":                                "there are RECORDS, BANDWIDTH, CIRCUITS, STREAMS, COMMANDS",
-		"WEATHER SINCE=1h":                "there are RECORDS, BANDWIDTH, CIRCUITS, STREAMS, COMMANDS",
+		"":                                "there are RECORDS, BANDWIDTH, CIRCUITS, STREAMS, CIRCUIT, STREAM, COMMANDS",
+		"WEATHER SINCE=1h":                "there are RECORDS, BANDWIDTH, CIRCUITS, STREAMS, CIRCUIT, STREAM, COMMANDS",
 		"CIRCUITS SINCE=soon":             "SINCE: \"soon\" is no time",
 		"CIRCUITS UNTIL=2 SINCE=1h":       "UNTIL: ",
 		"CIRCUITS SINCE=1h UNTIL=2h":      "SINCE must be earlier than UNTIL",
@@ -272,6 +282,8 @@ func TestHistoryRefusals(t *testing.T) {
 		"CIRCUITS NEXT=1:2:3:4":           "NEXT=1:2:3:4: give it",
 		"CIRCUITS NEXT=1:2:-3:4.0":        "NEXT=1:2:-3:4.0: give it",
 		"CIRCUITS STATUS=\"open":          "no closing quote",
+		"CIRCUIT":                         "ID= is missing; HISTORY CIRCUIT takes",
+		"CIRCUIT ID=":                     "ID: the number of a circuit is wanted",
 		"RECORDS FROM=0":                  "FROM is the number of a record",
 		"RECORDS TYPES=CIRK":              "TYPES: \"CIRK\" is no event type; did you mean CIRC",
 		`RECORDS WHERE="Statsu == \"a\""`: "did you mean Status?",

@@ -24,6 +24,7 @@ type Word struct {
 	Name   string // "status"
 	Usage  string // one line; what stands for its value is in backquotes
 	Switch bool   // it has no value but yes
+	Needed bool   // there is no question without it; on the command line it is an argument
 	set    func(o *Options, value string) error
 }
 
@@ -37,6 +38,7 @@ type Options struct {
 	matcher  *filter.Matcher
 	circuits CircuitPick
 	streams  StreamPick
+	id       string // of the circuit or stream of a timeline
 	step     time.Duration
 	counts   bool
 }
@@ -48,6 +50,7 @@ func NewOptions(now time.Time, loc *time.Location) *Options { return &Options{no
 type Notes struct {
 	Gaps      []journal.Gap   // records that were evicted while they were to be read
 	Bandwidth BandwidthAnswer // of a question about bandwidth; its Gaps are those
+	Also      []uint64        // of a timeline: other sessions that have one of that ID
 	Undecided int             // records of which the expression is neither true nor false: they are no rows
 }
 
@@ -77,6 +80,9 @@ func (q Question) Set(o *Options, word, value string) error {
 // Bounded reports whether the words say by themselves from when on records
 // are looked for.
 func (q Question) Bounded(o *Options) bool {
+	if o.id != "" {
+		return true // it is looked for wherever it is
+	}
 	r, some := o.narrow(journal.Range{})
 	return some && (!r.Since.IsZero() || r.From > 0 || r.Session > 0)
 }
@@ -115,6 +121,14 @@ var questions = []Question{
 	{"streams", streamWords, func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
 		n.Gaps, err = Streams(ctx, rd, r, o.streams, part, rowOf[*Stream](emit))
 		return n, err
+	}},
+	{"circuit", []Word{idWord("circuit")}, func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (Notes, error) {
+		line, err := CircuitTimeline(ctx, rd, r, o.id, part, rowOf[*Step](emit))
+		return Notes{Gaps: line.Gaps, Also: line.Also}, err
+	}},
+	{"stream", []Word{idWord("stream")}, func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (Notes, error) {
+		line, err := StreamTimeline(ctx, rd, r, o.id, part, rowOf[*Step](emit))
+		return Notes{Gaps: line.Gaps, Also: line.Also}, err
 	}},
 	{"commands", commandWords, func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
 		n.Gaps, err = Commands(ctx, rd, r, o.counts, part, rowOf[*Command](emit))
@@ -193,6 +207,14 @@ var commandWords = []Word{
 		o.counts = true
 		return nil
 	}},
+}
+
+// idWord is the word of a timeline, which must be there.
+func idWord(what string) Word {
+	return Word{Name: "id", Usage: "number of the " + what, Needed: true, set: func(o *Options, s string) error {
+		o.id = s
+		return anID(s, what)
+	}}
 }
 
 func notEmpty(s, example string) error {

@@ -17,10 +17,12 @@ func (p program) queryCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "query",
 		Usage:     "answer a question about the past",
-		UsageText: "torjournal query circuits|streams|bandwidth|commands [flags]\n\n   torjournal query circuits --since 1h",
+		UsageText: "torjournal query circuits|streams|circuit|stream|bandwidth|commands [flags]\n\n   torjournal query circuits --since 1h",
 		Subcommands: []*cli.Command{
 			p.queryCircuitsCommand(),
 			p.queryStreamsCommand(),
+			p.queryCircuitCommand(),
+			p.queryStreamCommand(),
 			p.queryBandwidthCommand(),
 			p.queryCommandsCommand(),
 		},
@@ -38,6 +40,9 @@ func (p program) queryCommand() *cli.Command {
 func questionFlags(q query.Question) []cli.Flag {
 	flags := append(append(rangeFlags(), pagerFlags()...), &cli.BoolFlag{Name: "json", Usage: "one JSON object a line, times in UTC"})
 	for _, w := range q.Words {
+		if w.Needed {
+			continue
+		}
 		if w.Switch {
 			flags = append(flags, &cli.BoolFlag{Name: w.Name, Usage: w.Usage})
 		} else {
@@ -75,9 +80,6 @@ func (j *jsonLines) end() error            { return nil }
 // names the rows where there are none.
 func (p program) question(c *cli.Context, name, nothing string, people table) error {
 	q, _ := query.FindQuestion(name)
-	if c.Args().Present() {
-		return usagef("query %s takes no argument, but there is %q; `%s -h` shows its flags", c.Command.Name, c.Args().First(), c.Command.HelpName)
-	}
 	if _, err := p.timeRange(c); err != nil {
 		return err
 	}
@@ -109,6 +111,9 @@ func (p program) question(c *cli.Context, name, nothing string, people table) er
 			p.nothing(nothing, r)
 		}
 		p.tellSums(c, notes.Bandwidth)
+		for _, session := range notes.Also {
+			fmt.Fprintf(p.stderr, "-- session %d has a %s too: --session %d shows it --\n", session, nothing, session)
+		}
 		for _, g := range notes.Gaps {
 			if gerr := p.printGap(g); err == nil {
 				err = gerr
@@ -118,16 +123,32 @@ func (p program) question(c *cli.Context, name, nothing string, people table) er
 	})
 }
 
-// words reads the flags that only this question has.
+// words reads the arguments and flags that only this question has.
 func (p program) words(c *cli.Context, q query.Question) (*query.Options, error) {
 	o := query.NewOptions(p.now(), p.location(c))
+	args := c.Args().Slice()
 	for _, w := range q.Words {
-		if !c.IsSet(w.Name) || w.Switch && !c.Bool(w.Name) {
-			continue
+		switch {
+		case w.Needed && len(args) == 0:
+			return nil, usagef("query %s: the %s is missing; `%s -h` shows an example", q.Name, w.Usage, c.Command.HelpName)
+		case w.Needed:
+			if err := q.Set(o, w.Name, args[0]); err != nil {
+				return nil, usagef("query %s %q: %w", q.Name, args[0], err)
+			}
+			args = args[1:]
+		case !c.IsSet(w.Name) || w.Switch && !c.Bool(w.Name):
+		default:
+			if err := q.Set(o, w.Name, c.String(w.Name)); err != nil {
+				return nil, usagef("--%s: %w", w.Name, err)
+			}
 		}
-		if err := q.Set(o, w.Name, c.String(w.Name)); err != nil {
-			return nil, usagef("--%s: %w", w.Name, err)
+	}
+	if len(args) > 0 {
+		takes := "no argument"
+		if c.NArg() > len(args) {
+			takes = "one argument"
 		}
+		return nil, usagef("query %s takes %s, but there is %q; `%s -h` shows its flags", q.Name, takes, args[0], c.Command.HelpName)
 	}
 	return o, nil
 }

@@ -18,9 +18,9 @@ func (p program) queryStreamsCommand() *cli.Command {
 		Usage:     "each stream's life: target, circuits, time to connect, bytes, how it ended",
 		UsageText: "torjournal query streams [--since 1h] [--status WORD] [--target TEXT] [--circuit N] [--json]\n\n   torjournal query streams --since 1d --status failed",
 		Flags:     questionFlags(q),
-		Action: func(c *cli.Context) error {
+		Action: p.paged(func(p program, c *cli.Context) error {
 			return p.question(c, q.Name, "streams", &streamTable{Writer: tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0), loc: p.location(c)})
-		},
+		}),
 	}
 }
 
