@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -11,17 +12,26 @@ import (
 // for its own in one command, and its answers are joined with ours in the
 // order asked while they stream by (join.go).
 
-// ownKeys begin with it; nothing of tor's does.
-const ownKeys = "journal/"
+// Our keys begin with one of these; nothing of tor's does.
+const (
+	ownKeys    = "journal/"
+	momentKeys = "history/"
+)
+
+func isOwn(key string) bool {
+	return strings.HasPrefix(key, ownKeys) || strings.HasPrefix(key, momentKeys)
+}
 
 // getInfo answers GETINFO (control-spec, section 3.9).
 func (c *conn) getInfo(cmd command) error {
 	own, amended, all := 0, 0, 0
+	what := ""
 	for k := range fields(cmd.args) {
 		all++
 		switch {
-		case strings.HasPrefix(k, ownKeys):
+		case isOwn(k):
 			own++
+			what, _, _ = strings.Cut(k, "/")
 		case c.amends(k):
 			amended++
 		}
@@ -34,11 +44,25 @@ func (c *conn) getInfo(cmd command) error {
 	case all > maxKeys:
 		return c.say("551 A GETINFO with keys of torjournal may have at most %d keys; ask in several commands", maxKeys)
 	case own > 0 && !c.history.Load():
-		return c.say("551 GETINFO journal/… %s", noHistory)
+		return c.say("551 GETINFO %s/… %s", what, noHistory)
 	}
 	parts, err := c.ownAnswers(slices.Collect(fields(cmd.args)))
-	if err != nil {
+	var wrong *badHistory
+	switch {
+	case errors.As(err, &wrong):
+		return c.say("512 %v", wrong.error)
+	case c.ctx.Err() != nil:
+		return context.Cause(c.ctx)
+	case err != nil:
 		return c.say("551 %v", err)
+	}
+	held := int64(0)
+	for i := range parts {
+		held += int64(len(parts[i].answer))
+	}
+	defer c.srv.answers.Add(-held)
+	if c.srv.answers.Add(held) > maxAnswers {
+		return c.say("551 GETINFO: the answer has %d bytes, and others have not read theirs yet: ask for less at once, or try again", held)
 	}
 	if own > 0 {
 		return c.joinReplies(parts, (*outlet).useOurs)
@@ -65,10 +89,13 @@ func (c *conn) ownAnswers(keys []string) ([]part, error) {
 	parts := make([]part, len(keys))
 	for i, k := range keys {
 		parts[i] = part{key: k}
-		if !strings.HasPrefix(k, ownKeys) {
+		if !isOwn(k) {
 			parts[i].tor = true
 			parts[i].amend = c.amendment(k)
 			continue
+		}
+		if strings.HasPrefix(k, momentKeys) {
+			continue // all of them together, below
 		}
 		value, err := c.srv.journalInfo(c.ctx, strings.TrimPrefix(k, ownKeys))
 		switch {
@@ -79,7 +106,7 @@ func (c *conn) ownAnswers(keys []string) ([]part, error) {
 			parts[i].answer = infoAnswer(k, value)
 		}
 	}
-	return parts, nil
+	return parts, c.moments(parts)
 }
 
 // infoAnswer is one key's share of a GETINFO's reply.

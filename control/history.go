@@ -278,6 +278,17 @@ func (c *conn) historyAnswer(args string) ([]byte, error) {
 	if err := c.checkHistory(args, now); err != nil {
 		return nil, err
 	}
+	return c.inTurn(func(ctx context.Context) ([]byte, error) {
+		a, err := parseHistory(args, now)
+		if err != nil {
+			return nil, &badHistory{err}
+		}
+		return c.srv.history(ctx, a)
+	})
+}
+
+// inTurn computes an answer from the past, when those before it are done.
+func (c *conn) inTurn(compute func(context.Context) ([]byte, error)) ([]byte, error) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
 	defer c.untilGone(cancel)()
@@ -285,13 +296,9 @@ func (c *conn) historyAnswer(args string) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { <-c.srv.asking }()
-	a, err := parseHistory(args, now)
-	if err != nil {
-		return nil, &badHistory{err}
-	}
 	ctx, stop := context.WithTimeoutCause(ctx, c.srv.askTime, errSlowHistory)
 	defer stop()
-	text, err := c.srv.history(ctx, a)
+	text, err := compute(ctx)
 	switch {
 	case context.Cause(ctx) == errSlowHistory:
 		return nil, errSlowHistory

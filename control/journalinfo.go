@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"torjournal/query"
 )
 
 // errNoKey says that there is no such key under journal/.
@@ -22,11 +24,14 @@ var infoKeys = []struct{ name, about string }{
 	{"status", "What was recorded since the start, and whether writing succeeds."},
 }
 
-// journalKeys is what info/names says of them.
+// journalKeys is what info/names says of our keys.
 func journalKeys() string {
 	var b strings.Builder
 	for _, k := range infoKeys {
 		b.WriteString(ownKeys + k.name + " -- " + k.about + "\r\n")
+	}
+	for _, k := range query.Kinds() {
+		b.WriteString(momentKeys + string(k) + "@* -- What " + string(k) + " was at a time, for example @2026-11-23T08:15:30.\r\n")
 	}
 	return b.String()
 }

@@ -26,6 +26,12 @@ const (
 // Kinds returns all kinds, in the order in which a controller asks for them.
 func Kinds() []Kind { return []Kind{CircuitStatus, StreamStatus, ORConnStatus, EntryGuards} }
 
+// FindKind returns the kind of that name.
+func FindKind(name string) (Kind, bool) {
+	k := Kind(name)
+	return k, slices.Contains(Kinds(), k)
+}
+
 // UnknownState is why it is not known how tor stood at a moment: the journal
 // does not reach back so far, or something is missing of what happened before.
 type UnknownState struct {
@@ -49,7 +55,7 @@ type Moment struct {
 
 // maxStanding is how many bytes of entries an answer may hold. A busy relay
 // has some 10,000 connections, an entry of each about 60 bytes.
-const maxStanding = 16 << 20
+const maxStanding = 8 << 20
 
 // At returns how tor stood at t: what it would have answered then to a
 // GETINFO of the given kinds, or of all if none is given. now is the present:
