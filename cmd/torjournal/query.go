@@ -17,7 +17,7 @@ func (p program) queryCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "query",
 		Usage:     "answer a question about the past",
-		UsageText: "torjournal query circuits|streams|circuit|stream|bandwidth|commands [flags]\n\n   torjournal query circuits --since 1h",
+		UsageText: "torjournal query circuits|streams|circuit|stream|bandwidth|commands|at [flags]\n\n   torjournal query circuits --since 1h",
 		Subcommands: []*cli.Command{
 			p.queryCircuitsCommand(),
 			p.queryStreamsCommand(),
@@ -25,6 +25,7 @@ func (p program) queryCommand() *cli.Command {
 			p.queryStreamCommand(),
 			p.queryBandwidthCommand(),
 			p.queryCommandsCommand(),
+			p.queryAtCommand(),
 		},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
