@@ -285,22 +285,27 @@ func TestForwardFails(t *testing.T) {
 }
 
 func TestCommandEndsWithItsContext(t *testing.T) {
+	enough := errors.New("enough")
 	for name, send := range map[string]func(context.Context, *Conn) error{
 		"Do":      func(ctx context.Context, c *Conn) error { _, err := c.Do(ctx, "GETINFO a"); return err },
 		"Forward": func(ctx context.Context, c *Conn) error { return c.Forward(ctx, []byte("GETINFO a\r\n"), io.Discard) },
 	} {
 		for _, reads := range []bool{true, false} { // without: the command cannot even be written
 			c, tor := pipe(t, nil)
-			if reads {
-				go func() { _, _ = io.Copy(io.Discard, tor) }()
-			}
-			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-			if err := send(ctx, c); !errors.Is(err, context.DeadlineExceeded) {
+			ctx, cancel := context.WithCancelCause(context.Background())
+			go func() {
+				all := len("GETINFO a\r\n")
+				if !reads {
+					all = 1
+				}
+				_, _ = io.ReadFull(tor, make([]byte, all))
+				cancel(enough)
+			}()
+			if err := send(ctx, c); !errors.Is(err, enough) {
 				t.Errorf("%s, reads %v: %v", name, reads, err)
 			}
-			cancel()
 			await(t, "the end of the connection", c.Done())
-			if !errors.Is(c.Err(), context.DeadlineExceeded) {
+			if !errors.Is(c.Err(), enough) {
 				t.Errorf("%s: Err %v", name, c.Err())
 			}
 		}

@@ -120,18 +120,20 @@ func brief(ctx context.Context, _ time.Duration) { sleep(ctx, time.Millisecond) 
 
 func TestWantEndsWithItsContext(t *testing.T) {
 	answers := plainTor()
-	release := make(chan struct{})
+	asked, release := make(chan struct{}), make(chan struct{})
 	tor := startFake(t, func(c *fakeConn, command string) string {
 		if strings.HasPrefix(command, "SETEVENTS") && strings.Contains(command, "DEBUG") {
+			close(asked)
 			<-release
 		}
 		return answers.answer(c, command)
 	})
 	s, sink := attached(t, tor, SourceOptions{})
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
+	enough := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() { <-asked; cancel(enough) }()
 	for owner := range uint64(2) { // the second waits for the first
-		if err := s.Want(ctx, owner, event.NewSet(event.DEBUG)); !errors.Is(err, context.DeadlineExceeded) {
+		if err := s.Want(ctx, owner, event.NewSet(event.DEBUG)); !errors.Is(err, enough) {
 			t.Errorf("owner %d: %v", owner, err)
 		}
 	}

@@ -111,7 +111,7 @@ func (c *stubConn) talk() {
 		defer c.tor.mu.Unlock()
 		delete(c.tor.conns, c)
 	}()
-	in, out := bufio.NewReader(c), bufio.NewWriter(c)
+	in, out := bufio.NewReader(c), &stubWriter{bufio.NewWriter(c), c}
 	for {
 		cmd, err := readCommand(in)
 		if err != nil {
@@ -122,6 +122,12 @@ func (c *stubConn) talk() {
 			return
 		}
 	}
+}
+
+// stubWriter is what answers are written to.
+type stubWriter struct {
+	*bufio.Writer
+	conn *stubConn
 }
 
 // readCommand reads a command with its data block (control-spec, section 2.2).
