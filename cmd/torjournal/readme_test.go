@@ -56,6 +56,7 @@ func TestReadmeCommands(t *testing.T) {
 	tor := loneTor(t, testnet.TorOptions{})
 	journal := journalIn(t)
 	t.Setenv("TORJOURNAL", journal)
+	t.Chdir(t.TempDir()) // where what the commands write is not found by the next run
 	runs, reads := 0, 0
 	var running *recorder
 	for _, line := range cmds {
