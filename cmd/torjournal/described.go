@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"torjournal/query/export"
 	"torjournal/tor/event"
 )
 
@@ -70,6 +71,12 @@ func valuesOf(command, flag string) []string {
 		return []string{"1x", "10x", "max"}
 	case "since", "until":
 		return []string{"1h", "1d", "7d", "today", "yesterday", "now"}
+	case "format":
+		if command == "export" {
+			return formNames()
+		}
+	case "what":
+		return strings.Split(export.SetNames(), ", ")
 	case "log-format":
 		return []string{"auto", "text", "json"}
 	}

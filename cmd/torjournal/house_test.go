@@ -53,6 +53,11 @@ var edges = map[string]map[string]string{
 		"query/filter": "what the words of a question mean",
 		"tor/event":    "parses them",
 	},
+	"query/export": {
+		"journal":     "reads records",
+		"query":       "the rows of data sets",
+		"tor/logfile": "writes such logs",
+	},
 	"replay": {
 		"journal": "reads records",
 	},
@@ -74,6 +79,7 @@ var edges = map[string]map[string]string{
 		"control":                        "listener options",
 		"journal":                        "reads records",
 		"query":                          "answers",
+		"query/export":                   "the forms of files",
 		"query/filter":                   "time words, type selections, expressions",
 		"replay":                         "paces records",
 		"tor/controlport":                "addresses and credentials",

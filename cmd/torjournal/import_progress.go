@@ -7,9 +7,12 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// progress is the bar that shows how much of the logs has been read. There is
-// one on a terminal only; a nil progress shows nothing.
-type progress struct{ bar *progressbar.ProgressBar }
+// progress is the bar of an import or an export: how much has been read. There
+// is one on a terminal only; a nil progress shows nothing.
+type progress struct {
+	bar       *progressbar.ProgressBar
+	first, at uint64 // of an export: the number that 0 stands for, and how far behind it the bar is
+}
 
 // newProgress returns the bar of these logs, by the bytes of the files as they
 // lie there. Where nobody knows how many there are, it counts.

@@ -64,6 +64,7 @@ func (p program) app() *cli.App {
 			p.replayCommand(),
 			p.tailCommand(),
 			p.queryCommand(),
+			p.exportCommand(),
 			p.importCommand(),
 			p.statusCommand(),
 			p.vacuumCommand(),

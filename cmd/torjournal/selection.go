@@ -67,12 +67,19 @@ func (p program) tellBeginning(c *cli.Context, rd journal.Reader, r journal.Rang
 		return nil
 	}
 	b, err := rd.Bounds(c.Context)
-	if err != nil || b.First <= 1 || !r.Since.Before(b.FirstTime) {
-		return err
+	if err == nil && r.Since.Before(b.FirstTime) {
+		p.tellFirst(c, b)
 	}
-	_, err = fmt.Fprintf(p.stderr, "-- records before %d (%s) are gone: the ring evicted them, or they were lost to damage --\n",
-		b.First, b.FirstTime.In(p.location(c)).Format(shortTime))
 	return err
+}
+
+// tellFirst says on standard error with what the journal begins, if that is
+// not its first record.
+func (p program) tellFirst(c *cli.Context, b journal.Bounds) {
+	if b.First > 1 {
+		fmt.Fprintf(p.stderr, "-- records before %d (%s) are gone: the ring evicted them, or they were lost to damage --\n",
+			b.First, b.FirstTime.In(p.location(c)).Format(shortTime))
+	}
 }
 
 // timeRange reads --since and --until alone: bad words are told before a
