@@ -158,6 +158,8 @@ func TestHistoryIsTheAnswer(t *testing.T) {
 				{"STREAMS SINCE=@0", "streams", journal.Range{}, nil, 3},
 				{"CIRCUIT ID=8", "circuit", journal.Range{}, []string{"id", "8"}, 3},
 				{"STREAM ID=8", "stream", journal.Range{}, []string{"id", "8"}, 2},
+				{"FAILURES SINCE=@0 BY=relay", "failures", journal.Range{}, []string{"by", "relay"}, 2},
+				{"FAILURES SINCE=@0", "failures", journal.Range{}, nil, 1},
 				{"COMMANDS SINCE=@0", "commands", journal.Range{}, nil, 7},
 			} {
 				want := wanted(t, j, c.question, c.r, c.words...)
@@ -263,8 +265,8 @@ func TestHistoryRefusals(t *testing.T) {
 	record(t, j, "650 BW 1 2")
 	p := r.login()
 	for args, want := range map[string]string{
-		"":                                "there are RECORDS, BANDWIDTH, CIRCUITS, STREAMS, CIRCUIT, STREAM, COMMANDS",
-		"WEATHER SINCE=1h":                "there are RECORDS, BANDWIDTH, CIRCUITS, STREAMS, CIRCUIT, STREAM, COMMANDS",
+		"":                                "there are RECORDS, BANDWIDTH, CIRCUITS, STREAMS, CIRCUIT, STREAM, FAILURES, COMMANDS",
+		"WEATHER SINCE=1h":                "there are RECORDS, BANDWIDTH, CIRCUITS, STREAMS, CIRCUIT, STREAM, FAILURES, COMMANDS",
 		"CIRCUITS SINCE=soon":             "SINCE: \"soon\" is no time",
 		"CIRCUITS UNTIL=2 SINCE=1h":       "UNTIL: ",
 		"CIRCUITS SINCE=1h UNTIL=2h":      "SINCE must be earlier than UNTIL",

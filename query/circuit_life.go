@@ -44,10 +44,25 @@ type life struct {
 	builtBefore bool      // it was BUILT before the record, so no BUILT to come is the first
 	failed      bool      // FAILED came, whatever followed
 
+	failedAt      time.Time // arrival of FAILED
+	failedHops    int       // that it had then
+	failedPurpose string    // that it had then
+
 	status, purpose, hsState, buildFlags string
 	reason, remoteReason                 string
 	path                                 []string
 	streams, read, written               uint64
+}
+
+// begun is the earliest time at which it is known to have lived.
+func (l *life) begun() time.Time {
+	if !l.launched.IsZero() {
+		return l.launched
+	}
+	if !l.created.IsZero() && l.created.Before(l.namedAt) {
+		return l.created
+	}
+	return l.namedAt
 }
 
 // over reports whether its end is final.
@@ -94,7 +109,9 @@ func (l *life) circ(ev *event.Circuit, t time.Time, words intern) {
 		if !l.failed {
 			l.reason, l.remoteReason = words.word(ev.Reason), words.word(ev.RemoteReason)
 		}
-		l.failed = l.failed || ev.Status == statusFailed
+		if ev.Status == statusFailed && !l.failed {
+			l.failed, l.failedAt, l.failedHops, l.failedPurpose = true, t, len(l.path), l.purpose
+		}
 	}
 	l.status = words.word(ev.Status)
 }

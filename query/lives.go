@@ -37,6 +37,7 @@ type being struct {
 
 	named   bool      // an event or a snapshot named it: it is a row
 	told    bool      // a record that names it lies before the end of the range
+	namedAt time.Time // arrival of the first record that did
 	closed  time.Time // arrival of the end
 	lostBy  time.Time // when it was gone without an end
 	inside  bool      // a record that mentions it lies in the range
@@ -265,7 +266,7 @@ func (w *census[L]) review(l L) {
 		return
 	}
 	if l.of().named && l.of().place == (Place{}) {
-		l.of().place = Place{At: int64(w.seq), Nth: w.nth}
+		l.of().place, l.of().namedAt = Place{At: int64(w.seq), Nth: w.nth}, w.last
 		w.nth++
 	}
 	l.of().told = l.of().told || l.of().named && w.before(w.last)

@@ -188,6 +188,11 @@ func TestPartsAreBounded(t *testing.T) {
 	if n, err := ask(CircuitPick{Status: "failed"}, Part{Memory: 2 << 20}); n != 200 || err != nil {
 		t.Errorf("%d failed circuits, %v", n, err)
 	}
+	// Failures keep sums, no circuits.
+	n := 0
+	if _, err := failures(t.Context(), m, journal.Range{}, ByReason, Part{Memory: 1 << 20}, func(f *Failure) error { n += f.Failed; return nil }); n != 200 || err != nil {
+		t.Errorf("%d failures, %v", n, err)
+	}
 	after := Place{At: 1}
 	if n, err := ask(CircuitPick{}, Part{After: &after, Rows: 1000, Memory: 2 << 20}); n != 1001 || err != nil || m.read > 20_000 {
 		t.Errorf("%d circuits, %v, of %d records", n, err, m.read)

@@ -38,6 +38,7 @@ type Options struct {
 	matcher  *filter.Matcher
 	circuits CircuitPick
 	streams  StreamPick
+	by       string // what failures are counted by
 	id       string // of the circuit or stream of a timeline
 	step     time.Duration
 	counts   bool
@@ -130,6 +131,14 @@ var questions = []Question{
 		line, err := StreamTimeline(ctx, rd, r, o.id, part, rowOf[*Step](emit))
 		return Notes{Gaps: line.Gaps, Also: line.Also}, err
 	}},
+	{"failures", failureWords, func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
+		by := o.by
+		if by == "" {
+			by = ByReason
+		}
+		n.Gaps, err = Failures(ctx, rd, r, by, part, rowOf[*Failure](emit))
+		return n, err
+	}},
 	{"commands", commandWords, func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
 		n.Gaps, err = Commands(ctx, rd, r, o.counts, part, rowOf[*Command](emit))
 		return n, err
@@ -199,6 +208,13 @@ var streamWords = []Word{
 	{Name: "circuit", Usage: "only streams that were on circuit `N`", set: func(o *Options, s string) error {
 		o.streams.Circuit = s
 		return anID(s, "circuit")
+	}},
+}
+
+var failureWords = []Word{
+	{Name: "by", Usage: "count by `WORD`: " + strings.Join(FailureGroups(), ", ") + " (default: reason)", set: func(o *Options, s string) error {
+		o.by = strings.ToLower(s)
+		return oneOf(s, FailureGroups())
 	}},
 }
 

@@ -17,12 +17,13 @@ func (p program) queryCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "query",
 		Usage:     "answer a question about the past",
-		UsageText: "torjournal query circuits|streams|circuit|stream|bandwidth|commands|at [flags]\n\n   torjournal query circuits --since 1h",
+		UsageText: "torjournal query circuits|streams|circuit|stream|failures|bandwidth|commands|at [flags]\n\n   torjournal query circuits --since 1h",
 		Subcommands: []*cli.Command{
 			p.queryCircuitsCommand(),
 			p.queryStreamsCommand(),
 			p.queryCircuitCommand(),
 			p.queryStreamCommand(),
+			p.queryFailuresCommand(),
 			p.queryBandwidthCommand(),
 			p.queryCommandsCommand(),
 			p.queryAtCommand(),
