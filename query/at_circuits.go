@@ -13,8 +13,9 @@ import (
 //
 //   - tor calls a circuit EXTENDED as soon as it has begun with it, and again
 //     when it is cannibalized to have another hop, BUILT only at the end;
-//   - a circuit takes the SOCKS credentials of the first stream that it is
-//     given, of which only the STREAM event tells.
+//   - a circuit has the SOCKS credentials of the stream that it is built for,
+//     until it is built: then it is anybody's, and takes those of the first
+//     stream that it is given. Of that only the STREAM event tells.
 //
 // Circuits that tor gives up (FAILED) and goes on building, to measure how long
 // that takes, stand again with the CIRC_MINOR that follows at once.
@@ -56,10 +57,19 @@ func (l *circuitLineup) take(t *tell) {
 	l.describe(e, about)
 	switch {
 	case t.typ == event.CIRC && what != statusLaunched:
-		e.status = strings.Clone(what)
+		if e.status = strings.Clone(what); what == statusBuilt && !e.flag && forStreams(about) {
+			l.credit(e, nil)
+		}
 	case t.typ == event.CIRC || made || extends(what, about):
 		e.status = statusExtended
 	}
+}
+
+// forStreams reports whether a circuit is one that streams are given to when it
+// is built. Those of onion services stay with the stream they were built for.
+func forStreams(about string) bool {
+	words := slices.Collect(keywords(about))
+	return slices.Contains(words, "PURPOSE=GENERAL") || slices.Contains(words, "PURPOSE=CONTROLLER")
 }
 
 // extends reports whether a CIRC_MINOR says that a circuit that was built is
@@ -83,7 +93,7 @@ func (l *circuitLineup) describe(e *entry, about string) {
 // credentials there. An entry's flag says that somebody was.
 func (l *circuitLineup) joined(text string) {
 	w, about, ok := words(text, 4)
-	if !ok || w[1] != "SENTCONNECT" && w[1] != "SENTRESOLVE" {
+	if !ok || w[1] != streamSentConnect && w[1] != streamSentResolve {
 		return
 	}
 	e := l.by[w[2]]
@@ -97,13 +107,15 @@ func (l *circuitLineup) joined(text string) {
 			socks = append(socks, word)
 		}
 	}
-	if len(socks) == 0 {
-		return
-	}
+	l.credit(e, socks)
+}
+
+// credit puts other credentials in the place that they have in a circuit's text.
+func (l *circuitLineup) credit(e *entry, socks []string) {
 	var all []string
 	for word := range keywords(e.text) {
 		if isSocks(word) {
-			return // it was launched for somebody
+			continue
 		}
 		all = append(all, word)
 		if strings.HasPrefix(word, "TIME_CREATED=") {

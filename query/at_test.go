@@ -135,7 +135,8 @@ func TestCircuitsThatStood(t *testing.T) {
 	`), "08:00:01", CircuitStatus, "3 BUILT $A,$B")
 }
 
-// A circuit bears the credentials of the first stream that it got.
+// A circuit bears the credentials of the stream that it is built for, then those
+// of the first one that it got.
 func TestCredentialsOfCircuitsThatStood(t *testing.T) {
 	src := states(t, `
 		08:00:00 STATE circuit-status=1 BUILT $A PURPOSE=GENERAL TIME_CREATED=2026-11-23T07:59:59.5 CONFLUX_ID=AB|2 BUILT $A|3 BUILT $A SOCKS_USERNAME="own"
@@ -151,9 +152,26 @@ func TestCredentialsOfCircuitsThatStood(t *testing.T) {
 	wantState(t, "before", src, "08:00:01", CircuitStatus,
 		"1 BUILT $A PURPOSE=GENERAL TIME_CREATED=2026-11-23T07:59:59.5 CONFLUX_ID=AB", "2 BUILT $A", `3 BUILT $A SOCKS_USERNAME="own"`)
 	wantState(t, "then", src, "08:00:03", CircuitStatus,
-		`1 BUILT $A PURPOSE=GENERAL TIME_CREATED=2026-11-23T07:59:59.5 SOCKS_USERNAME="a \"b\" c" SOCKS_PASSWORD="x y" CONFLUX_ID=AB`, "2 BUILT $A", `3 BUILT $A SOCKS_USERNAME="own"`)
+		`1 BUILT $A PURPOSE=GENERAL TIME_CREATED=2026-11-23T07:59:59.5 SOCKS_USERNAME="a \"b\" c" SOCKS_PASSWORD="x y" CONFLUX_ID=AB`, "2 BUILT $A", `3 BUILT $A SOCKS_USERNAME="late" SOCKS_PASSWORD="x"`)
 	wantState(t, "tor's own word", src, "08:00:04", CircuitStatus,
-		`1 BUILT $A PURPOSE=X SOCKS_USERNAME="as tor says"`, "2 BUILT $A", `3 BUILT $A SOCKS_USERNAME="own"`)
+		`1 BUILT $A PURPOSE=X SOCKS_USERNAME="as tor says"`, "2 BUILT $A", `3 BUILT $A SOCKS_USERNAME="late" SOCKS_PASSWORD="x"`)
+
+	src = states(t, `
+		08:00:00 STATE
+		08:00:01 CIRC 1 EXTENDED $A PURPOSE=GENERAL SOCKS_USERNAME="a" SOCKS_PASSWORD="x"
+		08:00:01 CIRC 2 EXTENDED $A PURPOSE=HS_CLIENT_REND SOCKS_USERNAME="a" SOCKS_PASSWORD="x"
+		08:00:01 CIRC 3 EXTENDED $A PURPOSE=GENERAL SOCKS_USERNAME="a" SOCKS_PASSWORD="x"
+		08:00:02 CIRC 1 BUILT $A,$B PURPOSE=GENERAL SOCKS_USERNAME="a" SOCKS_PASSWORD="x"
+		08:00:02 CIRC 2 BUILT $A,$B PURPOSE=HS_CLIENT_REND SOCKS_USERNAME="a" SOCKS_PASSWORD="x"
+		08:00:02 CIRC 3 BUILT $A,$B PURPOSE=GENERAL SOCKS_USERNAME="a" SOCKS_PASSWORD="x"
+		08:00:02 STREAM 7 SENTCONNECT 3 a:80 SOCKS_USERNAME="a" SOCKS_PASSWORD="x"
+		08:00:03 STREAM 8 SENTCONNECT 1 a:80 SOCKS_USERNAME="b" SOCKS_PASSWORD="y"
+		08:00:04 CIRC 3 BUILT $A,$B,$C PURPOSE=GENERAL SOCKS_USERNAME="a" SOCKS_PASSWORD="x"
+	`)
+	const a = `SOCKS_USERNAME="a" SOCKS_PASSWORD="x"`
+	wantState(t, "as they are built", src, "08:00:01", CircuitStatus, "1 EXTENDED $A PURPOSE=GENERAL "+a, "2 EXTENDED $A PURPOSE=HS_CLIENT_REND "+a, "3 EXTENDED $A PURPOSE=GENERAL "+a)
+	wantState(t, "when they are", src, "08:00:02", CircuitStatus, "1 BUILT $A,$B PURPOSE=GENERAL", "2 BUILT $A,$B PURPOSE=HS_CLIENT_REND "+a, "3 BUILT $A,$B PURPOSE=GENERAL "+a)
+	wantState(t, "when another stream comes", src, "08:00:04", CircuitStatus, `1 BUILT $A,$B PURPOSE=GENERAL SOCKS_USERNAME="b" SOCKS_PASSWORD="y"`, "2 BUILT $A,$B PURPOSE=HS_CLIENT_REND "+a, "3 BUILT $A,$B,$C PURPOSE=GENERAL "+a)
 }
 
 func TestStreamsThatStood(t *testing.T) {
