@@ -49,6 +49,8 @@ type conn struct {
 
 	audit audit // what it does to tor
 
+	holds holdings // what tor ends when up does
+
 	history atomic.Bool // the connection has the history privilege
 
 	mu     sync.Mutex
@@ -256,7 +258,9 @@ func (c *conn) info() ConnectionInfo {
 		expression = c.filter.Source()
 	}
 	c.mu.Unlock()
+	owns, onions := c.holds.list()
 	return ConnectionInfo{
+		OwnsTor: owns, Onions: onions,
 		ID: c.id, Peer: peerName(c.sock), Listener: c.door.ln.Addr().String(), Since: c.since,
 		Authenticated: c.out.authenticated.Load(), History: c.history.Load(), Types: types, Filter: expression,
 		Replaying: c.out.replaying.Load(), Behind: c.out.late.Load(), Position: c.out.position.Load(),

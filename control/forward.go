@@ -11,7 +11,11 @@ import (
 // forward passes a command to the source, byte for byte, and its reply back.
 func (c *conn) forward(cmd command) error {
 	r, d := reply{conn: c}, c.audit.deed(cmd)
-	err := c.pass(cmd.raw, d.of(&r), d.begin)
+	w, note := c.holds.of(cmd, d.of(&r))
+	err := c.pass(cmd.raw, w, d.begin)
+	if err == nil {
+		note() // status knows it when the controller does
+	}
 	d.answered(err)
 	err = c.settleReply(&r, err)
 	d.end()
@@ -84,6 +88,7 @@ func (c *conn) connect() error {
 	c.up, c.upLife = up, life
 	c.upWatch.Go(func() {
 		<-up.Done()
+		c.holds.drop()
 		c.out.wake()
 	})
 	return nil

@@ -65,10 +65,17 @@ func (s *Server) journalInfo(ctx context.Context, key string) (string, error) {
 }
 
 func (s *Server) journalStatus() string {
-	st := s.records.Stats()
+	st, conns := s.records.Stats(), s.Connections()
+	owners, onions := 0, 0
+	for _, c := range conns {
+		onions += len(c.Onions)
+		if c.OwnsTor {
+			owners++
+		}
+	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "FIRST=%d LAST=%d SIZE=%d SESSION=%d RECORDED=%d LIVE_ONLY=%d UNJOURNALED=%d DROPPED=%d COMMITS=%d QUEUED_BYTES=%d CONNECTIONS=%d",
-		st.First, st.Last, st.Size, st.Session, st.Records, st.LiveOnly, st.Unjournaled, st.Dropped, st.Commits, st.QueueBytes, s.count())
+	fmt.Fprintf(&b, "FIRST=%d LAST=%d SIZE=%d SESSION=%d RECORDED=%d LIVE_ONLY=%d UNJOURNALED=%d DROPPED=%d COMMITS=%d QUEUED_BYTES=%d CONNECTIONS=%d OWNERS=%d ONIONS=%d",
+		st.First, st.Last, st.Size, st.Session, st.Records, st.LiveOnly, st.Unjournaled, st.Dropped, st.Commits, st.QueueBytes, len(conns), owners, onions)
 	if !st.Outage.IsZero() {
 		b.WriteString(" OUTAGE=" + stamp(st.Outage))
 	}
@@ -76,12 +83,6 @@ func (s *Server) journalStatus() string {
 		b.WriteString(" ERROR=" + quote(st.WriteError))
 	}
 	return b.String()
-}
-
-func (s *Server) count() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.conns)
 }
 
 // journalSessions is a line for each session, the oldest first.

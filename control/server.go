@@ -215,6 +215,8 @@ type ConnectionInfo struct {
 	Replaying     bool      // a REPLAY has not caught up yet
 	Behind        bool      // it reads from the file
 	Position      uint64    // the next record its cursor will look at; 0: it has none
+	OwnsTor       bool      // it took ownership of tor, which ends with it
+	Onions        []string  // service IDs of the onion services that end with it
 }
 
 // Connections returns the connections of this moment, oldest first.

@@ -176,6 +176,42 @@ func TestControllersAreKeptWithoutTor(t *testing.T) {
 	}
 }
 
+// What ends with a controller's connection is in status, and named in the log
+// when the recorder stops.
+func TestHoldingsAreTold(t *testing.T) {
+	needReal(t)
+	tor := loneTor(t, testnet.TorOptions{})
+	addr, journal := freePort(t), journalIn(t)
+	r := startRecorder(t, journal, "--attach", tor.ControlAddr, "--control", addr)
+	r.attached()
+	w := dialWire(t, addr, journal)
+	detached := strings.Replace(newOnion, "DiscardPK", "DiscardPK,Detach", 1)
+	for _, command := range []string{newOnion, detached, "TAKEOWNERSHIP"} {
+		if got := w.ask(command); got != "250 OK" {
+			t.Fatalf("%s: %q", command, got)
+		}
+	}
+	c := r.status().Connections[0]
+	if !c.OwnsTor || len(c.Onions) != 1 || len(c.Onions[0]) != 56 {
+		t.Fatalf("status: %+v", c)
+	}
+	out, _ := torjournal(t, 0, "status", "--journal", journal)
+	if !strings.Contains(out, "owns tor, which ends with it; onion services that end with it: "+c.Onions[0]) {
+		t.Errorf("torjournal status: %s", out)
+	}
+	r.stop()
+	for _, want := range []string{"tor ends now", "onion services end now", c.Onions[0]} {
+		if !strings.Contains(r.log.String(), want) {
+			t.Errorf("the log does not say %q: %s", want, r.log)
+		}
+	}
+	select {
+	case <-tor.Exited():
+	case <-time.After(patience):
+		t.Error("tor lives on without its owner")
+	}
+}
+
 // Who has taken ownership of tor takes it along, through torjournal too, and
 // nobody else does.
 func TestOwnershipOfTorEndsWithItsConnection(t *testing.T) {

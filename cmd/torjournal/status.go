@@ -138,6 +138,12 @@ func connectionNotes(c daemon.ConnectionStatus) string {
 	if c.History {
 		notes = append(notes, "may read history")
 	}
+	if c.OwnsTor {
+		notes = append(notes, "owns tor, which ends with it")
+	}
+	if len(c.Onions) > 0 {
+		notes = append(notes, "onion services that end with it: "+printable(strings.Join(c.Onions, " ")))
+	}
 	if c.Behind {
 		notes = append(notes, "reading history")
 	}

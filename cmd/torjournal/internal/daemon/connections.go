@@ -1,11 +1,47 @@
 package daemon
 
-import "torjournal/control"
+import (
+	"context"
+	"strings"
+
+	"torjournal/control"
+)
 
 // connectionStatus is what status shows of a controller.
 func connectionStatus(c control.ConnectionInfo) ConnectionStatus {
 	return ConnectionStatus{
 		ID: c.ID, Peer: c.Peer, Listener: c.Listener, Since: c.Since.UTC(),
 		Authenticated: c.Authenticated, History: c.History, Types: c.Types.String(), Filter: c.Filter, Behind: c.Behind || c.Replaying,
+		OwnsTor: c.OwnsTor, Onions: c.Onions,
+	}
+}
+
+// untilTold returns a context that ends after ctx, when those controllers have
+// been named whose connections take tor or onion services with them.
+func (d *Daemon) untilTold(ctx context.Context) (context.Context, context.CancelFunc) {
+	told, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		d.tellHolders()
+		cancel()
+	})
+	return told, func() {
+		if !stop() {
+			<-told.Done()
+		}
+		cancel()
+	}
+}
+
+// tellHolders logs what ends with the connections of controllers.
+func (d *Daemon) tellHolders() {
+	for _, c := range d.server.Connections() {
+		if c.OwnsTor {
+			d.cfg.Logger.Warn("tor ends now: the controller that owns it came through this recorder, and its connection ends with it; start tor again",
+				"conn", c.ID, "peer", c.Peer)
+		}
+		if len(c.Onions) > 0 {
+			d.cfg.Logger.Warn("onion services end now: they were made without Flags=Detach by a controller that came through this recorder; it has to make them again",
+				"conn", c.ID, "peer", c.Peer, "onions", strings.Join(c.Onions, " "))
+		}
 	}
 }

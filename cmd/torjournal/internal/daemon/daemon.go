@@ -192,7 +192,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	// what was received before the end is committed and delivered.
 	serving, endServing := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer endServing(nil)
-	recording, endRecording := context.WithCancel(ctx)
+	recording, endRecording := d.untilTold(ctx)
 	defer endRecording()
 
 	var servers sync.WaitGroup

@@ -93,6 +93,8 @@ type ConnectionStatus struct {
 	Types         string    `json:"types,omitempty"`
 	Filter        string    `json:"filter,omitempty"`
 	Behind        bool      `json:"behind"`
+	OwnsTor       bool      `json:"owns_tor,omitempty"` // tor ends with it
+	Onions        []string  `json:"onions,omitempty"`   // service IDs of the onion services that end with it
 }
 
 func instant(t time.Time) *time.Time {
