@@ -1,12 +1,14 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -95,6 +97,107 @@ func TestFailingDisk(t *testing.T) {
 				t.Errorf("%d records, %+v", len(recs), st)
 			}
 		})
+	}
+}
+
+// What Record has said is recorded is in the file, and once, whatever the disk
+// does meanwhile and whoever else flushes.
+func TestRecordOnAFailingDisk(t *testing.T) {
+	s := &faultSwitch{t: t}
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j := openTest(t, path, Options{openFile: s.open, outageRetry: time.Millisecond})
+	stop := make(chan struct{})
+	var others, recorders sync.WaitGroup
+	others.Go(func() {
+		for i := 0; !isDone(stop); i++ {
+			_ = j.Append(t.Context(), bw(1_000_000+i, 1)...)
+			_ = j.Flush(t.Context())
+		}
+	})
+	var mu sync.Mutex
+	said := map[string]bool{}
+	refused := 0
+	for n := range 3 {
+		recorders.Go(func() {
+			for i := 0; !isDone(stop); i++ {
+				wire := fmt.Sprintf("650 JOURNAL MARK CONN=%d TEXT=%d\r\n", n, i)
+				err := j.Record(t.Context(), event.NewRaw([]byte(wire)))
+				mu.Lock()
+				if err == nil {
+					said[wire] = true
+				} else if refused++; !errors.Is(err, ErrUnjournaled) {
+					t.Error(err)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for range 30 {
+		time.Sleep(3 * time.Millisecond)
+		s.breakBy("/dev/full", os.O_RDWR)
+		time.Sleep(3 * time.Millisecond)
+		s.heal()
+		awaitEnd(t, j)
+	}
+	close(stop)
+	recorders.Wait()
+	others.Wait()
+	times := map[string]int{}
+	recs, _ := readAll(t, j, Range{})
+	for _, r := range recs {
+		times[string(r.Wire)]++
+	}
+	for wire := range said {
+		if times[wire] != 1 {
+			t.Errorf("%q was said to be recorded and is there %d times", wire, times[wire])
+		}
+	}
+	if len(said) == 0 || refused == 0 {
+		t.Errorf("%d were recorded, %d refused: nothing was tried", len(said), refused)
+	}
+}
+
+func isDone(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}
+
+// Under overload, when all that finds no room is dropped, Record drops nothing.
+func TestRecordUnderOverload(t *testing.T) {
+	j := openTest(t, "", Options{})
+	held, release := make(chan struct{}), make(chan struct{})
+	var holder sync.WaitGroup
+	holder.Go(func() {
+		_ = j.inWriter(t.Context(), func(*writer) error { close(held); <-release; return nil })
+	})
+	<-held
+	big := raw("650 BW %s", strings.Repeat("1", queueBytes-1024))
+	if err := j.Append(t.Context(), big); err != nil {
+		t.Fatal(err)
+	}
+	j.q.mu.Lock()
+	j.q.overloadLocked()
+	j.q.mu.Unlock()
+	mark := raw("650 JOURNAL MARK TEXT=%s", strings.Repeat("x", 1000))
+	answer := make(chan error)
+	go func() { answer <- j.Record(t.Context(), mark) }()
+	for entered := false; !entered; time.Sleep(time.Millisecond) {
+		j.q.mu.Lock()
+		entered = j.q.ops > 0
+		j.q.mu.Unlock()
+	}
+	close(release)
+	holder.Wait()
+	if err := <-answer; err != nil {
+		t.Error(err)
+	}
+	recs, _ := readAll(t, j, Range{})
+	if last := recs[len(recs)-1]; string(last.Wire) != string(mark.Format()) {
+		t.Errorf("the last of %d records is %.60q", len(recs), last.Wire)
 	}
 }
 

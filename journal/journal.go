@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -246,6 +247,21 @@ func (j *Journal) BeginSession(ctx context.Context, src event.Source) (id uint64
 	return o.session, o.continued, nil
 }
 
+// Record is Append of one event for who has to know what became of it: it
+// returns nil when the event is in the file and published, and never drops it
+// under overload. While the disk fails it returns ErrUnjournaled, and the event
+// is not delivered; if the disk fails under the event itself, or ctx ends
+// first, it may be delivered, and be in the file later. An event.Live is
+// refused.
+func (j *Journal) Record(ctx context.Context, ev event.Event) error {
+	if _, live := ev.(event.Live); live {
+		return fmt.Errorf("journal: a live-only %s event is never recorded", ev.Type())
+	}
+	typ := ev.Type()
+	o := &op{done: make(chan struct{})}
+	return j.await(ctx, o, item{wire: ev.Format(), typ: typ, bit: bitOf(typ), op: o})
+}
+
 // Flush returns when everything appended before it is committed and published.
 // It returns ErrUnjournaled if the disk fails now, or has since the last call so
 // that events are missing.
@@ -253,8 +269,11 @@ func (j *Journal) Flush(ctx context.Context) error {
 	return j.do(ctx, &op{done: make(chan struct{})})
 }
 
-func (j *Journal) do(ctx context.Context, o *op) error {
-	if err := j.q.put(ctx, []item{{op: o}}); err != nil {
+func (j *Journal) do(ctx context.Context, o *op) error { return j.await(ctx, o, item{op: o}) }
+
+// await has the writer come to it, whose op is o.
+func (j *Journal) await(ctx context.Context, o *op, it item) error {
+	if err := j.q.put(ctx, []item{it}); err != nil {
 		return err
 	}
 	select {

@@ -37,7 +37,7 @@ type item struct {
 	bit  uint8         // of typ in event masks
 	live bool          // to be delivered but not written
 	past bool          // us is what another log says, and no reading of the clock
-	op   *op           // instead of an event
+	op   *op           // to be done alone: instead of an event, or it hears what became of the event
 }
 
 func (it *item) cost() int {

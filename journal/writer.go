@@ -159,7 +159,7 @@ func (w *writer) run() {
 		w.items = items
 		switch {
 		case len(items) == 1 && items[0].op != nil:
-			w.turnOp(items[0].op, dropped)
+			w.turnOp(&items[0], dropped)
 		case len(items) > 0 || dropped != nil:
 			w.turn(items, dropped)
 		case closed:
@@ -275,8 +275,10 @@ func (w *writer) group(items []item, dropped tally) {
 	w.env.publish(b.recs, b.bits)
 }
 
-// turnOp answers a Flush, begins a session, or does upkeep between commits.
-func (w *writer) turnOp(o *op, dropped tally) {
+// turnOp answers a Flush, records an event by itself, begins a session, or does
+// upkeep between commits.
+func (w *writer) turnOp(it *item, dropped tally) {
+	o := it.op
 	if dropped != nil {
 		w.turn(nil, dropped)
 	}
@@ -285,10 +287,24 @@ func (w *writer) turnOp(o *op, dropped tally) {
 		o.session, o.continued = w.beginSession(*o.source, o.begun)
 	case o.run != nil:
 		o.err = o.run(w)
+	case it.wire != nil:
+		o.err = w.record(*it)
 	default:
 		o.err = w.flushed()
 	}
 	close(o.done)
+}
+
+// record commits and publishes an event alone, unless the disk fails.
+func (w *writer) record(it item) error {
+	if w.out == nil {
+		it.op = nil
+		w.turn([]item{it}, nil)
+	}
+	if w.out != nil {
+		return w.out.err()
+	}
+	return nil
 }
 
 // beginSession makes what follows belong to src. While the disk fails the

@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"sync"
 	"sync/atomic"
 
 	"torjournal/journal"
@@ -16,8 +15,6 @@ import (
 type deeds struct {
 	journal *journal.Journal
 	policy  atomic.Pointer[scrub.Policy] // of the tor that was attached last
-
-	marking sync.Mutex // held while one is committed, so that an error is its own
 }
 
 // newDeeds keeps what a relay would until it is known what the tor is.
@@ -44,19 +41,7 @@ var errOutage = errors.New("the disk fails, and events are delivered without bei
 
 // Record waits for the commit.
 func (d *deeds) Record(ctx context.Context, ev event.Event) error {
-	d.marking.Lock()
-	defer d.marking.Unlock()
-	if !d.journal.Stats().Outage.IsZero() {
-		return errOutage
-	}
-	// An outage that is over is told by the next Flush: not to this one.
-	if err := d.journal.Flush(ctx); err != nil && !errors.Is(err, journal.ErrUnjournaled) {
-		return err
-	}
-	if err := d.journal.Append(ctx, d.kept(ev)); err != nil {
-		return err
-	}
-	err := d.journal.Flush(ctx)
+	err := d.journal.Record(ctx, d.kept(ev))
 	if errors.Is(err, journal.ErrUnjournaled) {
 		return errOutage
 	}
