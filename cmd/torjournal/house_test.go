@@ -96,7 +96,7 @@ var edges = map[string]map[string]string{
 // that is not listed may be imported by nobody.
 var owners = map[string][]string{
 	"go.etcd.io/bbolt":               {"journal", "journal/journaltest", "migrations"},
-	"github.com/klauspost/compress":  {"journal", "journal/internal/columns", "tor/logfile", "control"}, // logs are packed with zstd too, and what USEFEATURE ZSTD sends
+	"github.com/klauspost/compress":  {"journal", "journal/internal/columns", "tor/logfile", "control", "cmd/torjournal"}, // logs are packed with zstd too, and what USEFEATURE ZSTD sends
 	"github.com/ulikunitz/xz":        {"tor/logfile"},
 	"github.com/urfave/cli/v2":       {"cmd/torjournal"},
 	"github.com/lmittmann/tint":      {"cmd/torjournal"},

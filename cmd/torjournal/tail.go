@@ -27,6 +27,10 @@ func (p program) tailCommand() *cli.Command {
 			&cli.StringFlag{Name: "control", Usage: "attach to the control port at `ADDR`, of a tor or a torjournal, instead of asking the recorder"},
 			&cli.StringFlag{Name: "control-password", EnvVars: []string{"TORJOURNAL_CONTROL_PASSWORD"}, Usage: "`PASSWORD` of that control port, where it wants one; the environment is not seen by other users, a flag is"},
 			&cli.StringFlag{Name: "control-cookie", Usage: "cookie `FILE`, where it is not the one that the control port names"},
+			&cli.StringFlag{Name: "control-tls-ca", Usage: "the control port is encrypted, its certificate signed by the authority in `FILE`"},
+			&cli.StringFlag{Name: "control-tls-cert", Usage: "certificate `FILE` to show, where that port asks for one"},
+			&cli.StringFlag{Name: "control-tls-key", Usage: "`FILE` with its key"},
+			&cli.BoolFlag{Name: "control-zstd", Usage: "have a torjournal compress what it sends"},
 		),
 		Action: p.tail,
 	}

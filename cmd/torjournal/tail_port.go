@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
@@ -41,9 +42,11 @@ type portTail struct {
 	program
 	addr  controlport.Address
 	cred  controlport.Credentials
-	lines int  // records to begin with
-	must  bool // … which the user has asked for
-	been  bool // it was attached before
+	tls   *tls.Config // nil: the port is not encrypted
+	zstd  bool        // what comes shall be compressed
+	lines int         // records to begin with
+	must  bool        // … which the user has asked for
+	been  bool        // it was attached before
 	shown
 }
 
@@ -58,7 +61,12 @@ func (p program) tailPort(c *cli.Context, out *recordPrinter, events *pick) erro
 	if c.Int("lines") > lookBack {
 		return usagef("-n %d: at most %d with --control", c.Int("lines"), lookBack)
 	}
+	secure, err := tlsConfig(c, addr)
+	if err != nil {
+		return err
+	}
 	t := &portTail{
+		tls: secure, zstd: c.Bool("control-zstd"),
 		program: p, addr: addr, lines: c.Int("lines"), must: c.IsSet("lines") && c.Int("lines") > 0,
 		cred: controlport.Credentials{
 			Password: c.String("control-password"), HasPassword: c.IsSet("control-password"), CookieFile: c.String("control-cookie"),
@@ -105,7 +113,7 @@ func (t *portTail) run(ctx context.Context) error {
 func (t *portTail) live(ctx context.Context) (attached bool, err error) {
 	ctx, t.stop = context.WithCancel(ctx)
 	defer t.stop()
-	conn, err := controlport.Dial(ctx, t.addr, t.take)
+	conn, err := t.dial(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -134,6 +142,11 @@ func (t *portTail) attach(ctx context.Context, conn *controlport.Conn) error {
 			return &hopeless{err}
 		}
 		return err
+	}
+	if t.zstd {
+		if err := t.usePacked(ctx, conn); err != nil {
+			return err
+		}
 	}
 	k, err := t.ask(ctx, conn)
 	if err != nil {

@@ -57,10 +57,27 @@ type Conn struct {
 
 // Dial opens a control connection; see New. The error says what to do.
 func Dial(ctx context.Context, a Address, events func(wires [][]byte)) (*Conn, error) {
-	d := net.Dialer{Timeout: dialTimeout}
+	return DialThrough(ctx, a, nil, events)
+}
+
+// DialThrough is Dial over what wrap makes of the connection, TLS for instance,
+// within the same time. After an error of wrap, which is returned as it is, the
+// connection is closed.
+func DialThrough(ctx context.Context, a Address, wrap func(context.Context, net.Conn) (net.Conn, error), events func(wires [][]byte)) (*Conn, error) {
+	ctx, cancel := withTimeout(ctx, dialTimeout)
+	defer cancel()
+	var d net.Dialer
 	nc, err := d.DialContext(ctx, a.Network, a.Addr)
 	if err != nil {
 		return nil, dialError(ctx, a, err)
+	}
+	if wrap != nil {
+		wrapped, err := wrap(ctx, nc)
+		if err != nil {
+			_ = nc.Close()
+			return nil, err
+		}
+		nc = wrapped
 	}
 	return New(nc, events), nil
 }
