@@ -458,8 +458,12 @@ func (t *timeline) addressed(verb string, args []string) bool {
 	return place < len(args) && args[place] == t.id
 }
 
-// snapshot tells that it stood when the source was attached.
+// snapshot tells that it stood when the source was attached. That it still
+// stood whenever the state was recorded again says nothing new.
 func (t *timeline) snapshot(rec *journal.Record, ev *event.Journal) *Step {
+	if _, again := ev.Keywords.Get("AGAIN"); again {
+		return nil
+	}
 	key := "circuit-status"
 	if t.stream {
 		key = "stream-status"

@@ -44,12 +44,8 @@ func (s *Source) live(ctx context.Context) (lasted time.Duration, err error) {
 		return 0, s.noteFailure(ctx, err)
 	}
 	begun := s.opt.now()
-	l.snapshot(ctx)
-	select {
-	case <-ctx.Done():
-		l.conn.fail(context.Cause(ctx))
-	case <-l.conn.dying:
-	}
+	l.snapshot(ctx, snapshotKeys)
+	l.again(ctx)
 	s.end(ctx, l)
 	return s.opt.now().Sub(begun), nil
 }

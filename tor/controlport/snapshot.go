@@ -2,6 +2,7 @@ package controlport
 
 import (
 	"context"
+	"time"
 
 	"torjournal/tor/event"
 )
@@ -15,11 +16,39 @@ var snapshotKeys = []string{
 	"entry-guards", "traffic/read", "traffic/written", "bw-event-cache",
 }
 
+// againKeys are asked for again while a life lasts: bw-event-cache tells
+// nothing then that BW events have not.
+var againKeys = snapshotKeys[:len(snapshotKeys)-1]
+
+// snapshotEvery is how often the state is recorded again while a life lasts.
+// How tor stood at a moment is computed from the snapshot before it: what lies
+// between is read, and when the ring gives up a snapshot, what followed cannot be
+// computed until the next one. = 2 to 5 KiB an hour of a client, as stored; some
+// 100 KiB of a relay with 5,000 connections, which keeps them for a day.
+const snapshotEvery = time.Hour
+
+// again records the state from time to time until the connection ends.
+func (l *life) again(ctx context.Context) {
+	for {
+		next := time.NewTimer(l.opt.snapshotEvery)
+		select {
+		case <-next.C:
+			l.snapshot(ctx, againKeys, "AGAIN", "1")
+			continue
+		case <-ctx.Done():
+			l.conn.fail(context.Cause(ctx))
+		case <-l.conn.dying:
+		}
+		next.Stop()
+		return
+	}
+}
+
 // snapshot asks for tor's state and appends it where the answer stands in the
 // stream of events: what tor sent before it is in it, what follows may be.
-func (l *life) snapshot(ctx context.Context) {
-	rep, err := l.conn.getInfo(ctx, snapshotKeys, func(r Reply) {
-		if ev := l.policy.Keep(event.NewSnapshot(r.raw).Format()); ev != nil {
+func (l *life) snapshot(ctx context.Context, keys []string, kv ...string) {
+	rep, err := l.conn.getInfo(ctx, keys, func(r Reply) {
+		if ev := l.policy.Keep(event.NewSnapshot(r.raw, kv...).Format()); ev != nil {
 			l.append(ev)
 		}
 	})

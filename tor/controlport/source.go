@@ -80,6 +80,8 @@ type SourceOptions struct {
 	now   func() time.Time
 	sleep func(ctx context.Context, d time.Duration)
 	dial  func(ctx context.Context, a Address, events func([][]byte)) (*Conn, error)
+
+	snapshotEvery time.Duration // tests; 0: snapshotEvery
 }
 
 // roleOptions are the options of tor that Policy is always given.
@@ -142,6 +144,9 @@ func NewSource(opt SourceOptions) (*Source, error) {
 	if opt.dial == nil {
 		opt.dial = Dial
 	}
+	if opt.snapshotEvery == 0 {
+		opt.snapshotEvery = snapshotEvery
+	}
 	s := &Source{
 		opt: opt, log: opt.Logger,
 		subscribing: make(chan struct{}, 1),
@@ -157,7 +162,8 @@ func NewSource(opt SourceOptions) (*Source, error) {
 // For each life of tor the sink sees, in this order: BeginSession; JOURNAL
 // START (the first time) or SOURCE_RESTORED; JOURNAL SNAPSHOT, at the place
 // where tor's answer to it stands between the events; the events, each as the
-// policy keeps it, in tor's order; JOURNAL SOURCE_LOST. A life ends when the
+// policy keeps it, in tor's order, and every hour a SNAPSHOT AGAIN=1 between
+// them; JOURNAL SOURCE_LOST. A life ends when the
 // connection does, for whatever reason. Between lives Run tries again, with
 // pauses that double (see supervisor).
 func (s *Source) Run(ctx context.Context) error {

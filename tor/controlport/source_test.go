@@ -119,6 +119,28 @@ func toTypes(names string) (types []event.Type) {
 	return types
 }
 
+// The state is recorded again and again, so that no later moment is far from
+// one that is known, until tor is lost.
+func TestSnapshotsFollow(t *testing.T) {
+	tor := startFake(t, plainTor().answer)
+	_, sink := attached(t, tor, SourceOptions{snapshotEvery: time.Millisecond})
+	until(t, "more snapshots", func() bool { return sink.count("650+JOURNAL SNAPSHOT AGAIN=1\r\n250-version=") >= 3 })
+	tor.send("650 BW 1 2\r\n")
+	until(t, "an event", func() bool { return sink.find("650 BW 1 2") != "" })
+	asked := 0
+	for _, c := range tor.commands(0) {
+		if strings.Contains(c, "bw-event-cache") {
+			asked++
+		}
+	}
+	if asked != 1 {
+		t.Errorf("tor was asked %d times for the bandwidth of before", asked)
+	}
+	if sink.count("650+JOURNAL SNAPSHOT\r\n") != 1 {
+		t.Error("the first snapshot is not the only one that is called the first")
+	}
+}
+
 // What tor does not tell is left out, key by key.
 func TestRefusedKeys(t *testing.T) {
 	answers := plainTor()
