@@ -379,7 +379,8 @@ func (t *tree) freePages() (free []uint64, err error) {
 
 // checkBranches looks at all that is above the leaves, a few pages, and at what
 // the leaves say that they are: a branch that leads back to itself would use up
-// bbolt's stack or all memory, and nothing recovers from that.
+// bbolt's stack or all memory, and nothing recovers from that; nor from a page
+// inside another that claims more than it has, which bbolt reads past its end.
 func checkBranches(f *os.File, meta boltMeta) (err error) {
 	t := newTree(f, meta, func(e error) {
 		if err == nil {
@@ -390,6 +391,10 @@ func checkBranches(f *os.File, meta boltMeta) (err error) {
 	for _, b := range t.buckets() {
 		if b.root != 0 {
 			leaves = append(leaves, t.branches(b.root)...)
+		} else if p, e := t.inline(b); e != nil {
+			t.bad(e)
+		} else if _, e := t.elements(&p); e != nil {
+			t.bad(e)
 		}
 	}
 	for _, id := range leaves {
