@@ -21,6 +21,7 @@ build: ## build bin/torjournal
 # result still holds, and cannot where a test limits how large files may become.
 test: tools ## run every test with the race detector, on real tor; installs what the tests need
 	$(GO) test -race -count=1 -timeout 20m ./...
+	cd testdata/parquet && $(GO) test -count=1 .
 
 short: ## run the tests that need nothing but Go, in seconds
 	$(GO) test -short ./...
@@ -32,6 +33,7 @@ lint: ## gofmt, go vet, staticcheck
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt -w these files:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
 	cd testdata/bench && $(GO) vet .
+	cd testdata/parquet && $(GO) vet .
 	$(GO) tool staticcheck ./...
 
 bench: tools build ## measure speed and size beside the peers (BENCH=regexp, QUICK=1, CORPUS=folder)

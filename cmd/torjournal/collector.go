@@ -15,3 +15,16 @@ func collectLater(getenv func(string) string) {
 		debug.SetGCPercent(readingGC)
 	}
 }
+
+// exportMemory is what an export shall take of memory where it can, 160 MiB:
+// the parquet form has pages of every column, of which the collector that runs
+// late would leave twice as much lying about.
+const exportMemory = 160 << 20
+
+// boundMemory makes the collector run sooner where there is more than
+// exportMemory. A GOMEMLIMIT of the user's own stays.
+func boundMemory(getenv func(string) string) {
+	if getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(exportMemory)
+	}
+}

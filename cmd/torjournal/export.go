@@ -108,13 +108,18 @@ func (p program) export(c *cli.Context) error {
 		return err
 	}
 	collectLater(os.Getenv)
-	return p.withReader(c, func(ctx context.Context, rd *daemon.Reader) error {
+	boundMemory(os.Getenv)
+	err = p.withReader(c, func(ctx context.Context, rd *daemon.Reader) error {
 		r, err := p.selection(c, rd, true)
 		if err != nil {
 			return err
 		}
 		return x.run(ctx, rd, r)
 	})
+	if err != nil && c.Context.Err() != nil {
+		return errors.New("export: interrupted; " + x.left())
+	}
+	return err
 }
 
 // exporter carries what is selected into one file.
@@ -226,17 +231,11 @@ func (x *exporter) run(ctx context.Context, rd *daemon.Reader, r journal.Range) 
 	x.bar = newExportProgress(x.p.stderr, b)
 	n, err := x.write(ctx, watchedReader{rd, x.bar}, r, bufio.NewWriterSize(out, 256<<10))
 	x.bar.finish()
-	switch {
-	case err != nil && file != nil:
-		file.discard()
-		if ctx.Err() != nil {
-			return errors.New("export: interrupted; no file was written")
+	if err != nil {
+		if file != nil {
+			file.discard()
 		}
-		return fmt.Errorf("%w\n  no file was written", err)
-	case err != nil && ctx.Err() != nil:
-		return errors.New("export: interrupted; what was written is not whole")
-	case err != nil:
-		return fmt.Errorf("%w\n  what was written is not whole", err)
+		return fmt.Errorf("%w\n  %s", err, x.left())
 	}
 	if n == 0 {
 		x.p.nothing(x.what+" selected", r)
@@ -254,6 +253,14 @@ func (x *exporter) run(ctx context.Context, rd *daemon.Reader, r journal.Range) 
 	}
 	_, err = fmt.Fprintf(x.p.stdout, "%s, %s: %s\n", what, formatSize(uint64(file.size)), x.to)
 	return err
+}
+
+// left says what there is of an export that has failed.
+func (x *exporter) left() string {
+	if x.to == "-" {
+		return "what was written is not whole"
+	}
+	return "no file was written"
 }
 
 // tellBounds says from when to when there are records at all.

@@ -95,16 +95,17 @@ var edges = map[string]map[string]string{
 // owners names the packages that may import an outside library. A library
 // that is not listed may be imported by nobody.
 var owners = map[string][]string{
-	"go.etcd.io/bbolt":               {"journal", "journal/journaltest", "migrations"},
-	"github.com/klauspost/compress":  {"journal", "journal/internal/columns", "tor/logfile", "control", "cmd/torjournal"}, // logs are packed with zstd too, and what USEFEATURE ZSTD sends
-	"github.com/ulikunitz/xz":        {"tor/logfile"},
-	"github.com/urfave/cli/v2":       {"cmd/torjournal"},
-	"github.com/lmittmann/tint":      {"cmd/torjournal"},
-	"github.com/schollz/progressbar": {"cmd/torjournal"},
-	"github.com/expr-lang/expr":      {"query/filter"},
-	"golang.org/x/sys":               {"journal", "control", "tor/testnet", "cmd/torjournal", "cmd/torjournal/internal/daemon"},
-	"golang.org/x/term":              {"cmd/torjournal"},
-	"golang.org/x/crypto":            {"journal"}, // XChaCha20-Poly1305 only
+	"go.etcd.io/bbolt":                 {"journal", "journal/journaltest", "migrations"},
+	"github.com/klauspost/compress":    {"journal", "journal/internal/columns", "tor/logfile", "control", "cmd/torjournal"}, // logs are packed with zstd too, and what USEFEATURE ZSTD sends
+	"github.com/ulikunitz/xz":          {"tor/logfile"},
+	"github.com/urfave/cli/v2":         {"cmd/torjournal"},
+	"github.com/lmittmann/tint":        {"cmd/torjournal"},
+	"github.com/schollz/progressbar":   {"cmd/torjournal"},
+	"github.com/parquet-go/parquet-go": {"query/export"},
+	"github.com/expr-lang/expr":        {"query/filter"},
+	"golang.org/x/sys":                 {"journal", "control", "tor/testnet", "cmd/torjournal", "cmd/torjournal/internal/daemon"},
+	"golang.org/x/term":                {"cmd/torjournal"},
+	"golang.org/x/crypto":              {"journal"}, // XChaCha20-Poly1305 only
 }
 
 // topLevel is what may lie beside the dot files.

@@ -53,7 +53,7 @@ type RowWriter interface {
 }
 
 // Forms returns every form, in the order in which help texts name them.
-func Forms() []Form { return []Form{jsonl, csvForm, torctl} }
+func Forms() []Form { return []Form{jsonl, csvForm, parquetForm, torctl} }
 
 // FindForm returns the form of that name. The error lists them.
 func FindForm(name string) (Form, error) {
