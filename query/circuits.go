@@ -12,6 +12,10 @@ import (
 // circuitTypes are the events that circuits are made of.
 var circuitTypes = event.NewSet(event.CIRC, event.CIRC_MINOR, event.CIRC_BW, event.STREAM, event.JOURNAL)
 
+// endTypes are those that tell how circuits began and ended, without what they
+// carried.
+var endTypes = event.NewSet(event.CIRC, event.CIRC_MINOR, event.JOURNAL)
+
 // Circuits calls emit for every circuit that pick chooses and any of whose life
 // lies in r, in the order in which CIRC events or snapshots first name them, and
 // returns what was evicted while it read. A row shows the circuit's whole life, also

@@ -95,12 +95,13 @@ func failures(ctx context.Context, src source, r journal.Range, by string, part 
 		return nil, fmt.Errorf("query: failures by %q: there are %s", by, strings.Join(FailureGroups(), ", "))
 	}
 	w := newCircuitWalk(src, r, CircuitPick{}, Part{Memory: part.Memory})
+	w.types = endTypes
 	f := failureSums{by: by, groups: map[groupKey]*failureSum{}}
 	w.wanted = func(l *life) bool { // each is asked about once, when it is over or at the end
 		f.add(l)
 		return false
 	}
-	w.beside = func() int { return len(w.streams)*entryBytes + len(f.groups)*2*entryBytes }
+	w.beside = func() int { return len(f.groups) * 2 * entryBytes }
 	if err := w.read(ctx); err != nil {
 		return w.gaps, err
 	}

@@ -101,6 +101,13 @@ func comparePages(t *testing.T, name string, m *memory, r journal.Range) {
 			}
 		}
 	}
+	conns := func(part Part, emit func(Row) error) error {
+		_, err := orConns(t.Context(), m, r, ORConnPick{}, part, asRows[*ORConn](emit))
+		return err
+	}
+	if got, want := first(pages(t, sizes[0], conns)), first(pages(t, 1<<30, conns)); got != want {
+		t.Errorf("%s: OR connections of %+v in parts:\n%s", name, r, firstDifference(got, want))
+	}
 	bandwidth := func(part Part, emit func(Row) error) error {
 		_, err := bandwidths(t.Context(), m, r, 10*time.Second, part, asRows[*Bandwidth](emit))
 		return err
@@ -118,6 +125,8 @@ func comparePages(t *testing.T, name string, m *memory, r journal.Range) {
 		t.Errorf("%s: records of %+v in parts:\n%s", name, r, firstDifference(got, want))
 	}
 }
+
+func first(rows string, _ int) string { return rows }
 
 func firstDifference(got, want string) string {
 	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")

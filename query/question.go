@@ -38,6 +38,7 @@ type Options struct {
 	matcher  *filter.Matcher
 	circuits CircuitPick
 	streams  StreamPick
+	orConns  ORConnPick
 	by       string // what failures are counted by
 	id       string // of the circuit or stream of a timeline
 	step     time.Duration
@@ -139,6 +140,26 @@ var questions = []Question{
 		n.Gaps, err = Failures(ctx, rd, r, by, part, rowOf[*Failure](emit))
 		return n, err
 	}},
+	{"builds", nil, func(ctx context.Context, rd journal.Reader, r journal.Range, _ *Options, part Part, emit func(Row) error) (n Notes, err error) {
+		n.Gaps, err = Builds(ctx, rd, r, part, rowOf[*Build](emit))
+		return n, err
+	}},
+	{"guards", nil, func(ctx context.Context, rd journal.Reader, r journal.Range, _ *Options, part Part, emit func(Row) error) (n Notes, err error) {
+		n.Gaps, err = Guards(ctx, rd, r, part, rowOf[*Guard](emit))
+		return n, err
+	}},
+	{"orconns", orConnWords, func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
+		n.Gaps, err = ORConns(ctx, rd, r, o.orConns, part, rowOf[*ORConn](emit))
+		return n, err
+	}},
+	{"bootstrap", nil, func(ctx context.Context, rd journal.Reader, r journal.Range, _ *Options, part Part, emit func(Row) error) (n Notes, err error) {
+		n.Gaps, err = Bootstraps(ctx, rd, r, part, rowOf[*Bootstrap](emit))
+		return n, err
+	}},
+	{"sessions", nil, func(ctx context.Context, rd journal.Reader, r journal.Range, _ *Options, part Part, emit func(Row) error) (n Notes, err error) {
+		n.Gaps, err = Sessions(ctx, rd, r, part, rowOf[*Session](emit))
+		return n, err
+	}},
 	{"commands", commandWords, func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
 		n.Gaps, err = Commands(ctx, rd, r, o.counts, part, rowOf[*Command](emit))
 		return n, err
@@ -208,6 +229,21 @@ var streamWords = []Word{
 	{Name: "circuit", Usage: "only streams that were on circuit `N`", set: func(o *Options, s string) error {
 		o.streams.Circuit = s
 		return anID(s, "circuit")
+	}},
+}
+
+var orConnWords = []Word{
+	{Name: "status", Usage: "only connections of that `WORD`: tor's last status or the outcome (open, closed, failed, lost …)", set: func(o *Options, s string) error {
+		o.orConns.Status = s
+		return oneOf(s, ORConnWords())
+	}},
+	{Name: "reason", Usage: "only connections that ended for that `REASON`: TLS_ERROR, CONNECTREFUSED …", set: func(o *Options, s string) error {
+		o.orConns.Reason = s
+		return notEmpty(s, "TLS_ERROR")
+	}},
+	{Name: "relay", Usage: "only connections to that `RELAY`: nickname, fingerprint, or $ and the beginning of one", set: func(o *Options, s string) error {
+		o.orConns.Relay = s
+		return notEmpty(s, "relay7")
 	}},
 }
 

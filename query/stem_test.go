@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -75,10 +76,10 @@ func rowCounts(t *testing.T, m *memory) map[string]any {
 		n, _ := groups[name][of].(float64)
 		groups[name][of] = n + 1
 	}
-	for _, n := range strings.Fields("circuits launched built circuit_read circuit_written build_ms streams opened succeeded stream_read stream_written connect_ms") {
+	for _, n := range strings.Fields("circuits launched built circuit_read circuit_written build_ms streams opened succeeded stream_read stream_written connect_ms guard_ups guard_downs") {
 		sums[n] = 0
 	}
-	for _, n := range strings.Fields("failed purposes stream_failed stream_status") {
+	for _, n := range strings.Fields("failed purposes stream_failed stream_status orconns orconn_reasons guards bootstrap") {
 		groups[n] = map[string]any{}
 	}
 	launched := map[string]bool{} // a row may have its beginning from a TIME_CREATED
@@ -124,6 +125,32 @@ func rowCounts(t *testing.T, m *memory) map[string]any {
 		if s.ConnectMS != nil {
 			add("connect_ms", float64(*s.ConnectMS))
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = orConns(t.Context(), m, journal.Range{}, ORConnPick{}, Part{}, func(o *ORConn) error {
+		group("orconns", o.Status)
+		if o.Reason != "" {
+			group("orconn_reasons", o.Reason)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = guards(t.Context(), m, journal.Range{}, Part{}, func(g *Guard) error {
+		group("guards", g.Status)
+		add("guard_ups", float64(g.Ups))
+		add("guard_downs", float64(g.Downs))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = bootstraps(t.Context(), m, journal.Range{}, Part{}, func(b *Bootstrap) error {
+		group("bootstrap", strconv.FormatInt(b.Progress, 10))
 		return nil
 	})
 	if err != nil {

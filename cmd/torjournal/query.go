@@ -5,6 +5,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -17,13 +20,18 @@ func (p program) queryCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "query",
 		Usage:     "answer a question about the past",
-		UsageText: "torjournal query circuits|streams|circuit|stream|failures|bandwidth|commands|at [flags]\n\n   torjournal query circuits --since 1h",
+		UsageText: "torjournal query circuits|streams|circuit|stream|failures|builds|guards|orconns|bootstrap|sessions|bandwidth|commands|at [flags]\n\n   torjournal query circuits --since 1h",
 		Subcommands: []*cli.Command{
 			p.queryCircuitsCommand(),
 			p.queryStreamsCommand(),
 			p.queryCircuitCommand(),
 			p.queryStreamCommand(),
 			p.queryFailuresCommand(),
+			p.queryBuildsCommand(),
+			p.queryGuardsCommand(),
+			p.queryORConnsCommand(),
+			p.queryBootstrapCommand(),
+			p.querySessionsCommand(),
 			p.queryBandwidthCommand(),
 			p.queryCommandsCommand(),
 			p.queryAtCommand(),
@@ -60,6 +68,35 @@ type table interface {
 	end() error // follows the last row, if there was one
 	flusher
 }
+
+// columns is a table whose rows have the same cells.
+type columns struct {
+	*tabwriter.Writer
+	loc   *time.Location
+	head  string
+	cells func(row query.Row, loc *time.Location) []string
+	begun bool
+}
+
+// columnsOf makes one of a head, words with bars between, and what gives the
+// cells below.
+func columnsOf[R query.Row](p program, c *cli.Context, head string, cells func(R, *time.Location) []string) *columns {
+	return &columns{
+		Writer: tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0), loc: p.location(c), head: strings.ReplaceAll(head, "|", "\t"),
+		cells: func(row query.Row, loc *time.Location) []string { return cells(row.(R), loc) },
+	}
+}
+
+func (t *columns) row(r query.Row) error {
+	if !t.begun {
+		t.begun = true
+		fmt.Fprintln(t, t.head)
+	}
+	_, err := fmt.Fprintln(t, strings.Join(t.cells(r, t.loc), "\t"))
+	return err
+}
+
+func (t *columns) end() error { return nil }
 
 // flusher is a writer that gathers what is written.
 type flusher interface{ Flush() error }

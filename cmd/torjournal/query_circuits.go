@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -19,26 +18,10 @@ func (p program) queryCircuitsCommand() *cli.Command {
 		UsageText: "torjournal query circuits [--since 1h] [--status WORD] [--relay NAME] [--slower 5s] [--json]\n\n   torjournal query circuits --since 1d --status failed",
 		Flags:     questionFlags(q),
 		Action: p.paged(func(p program, c *cli.Context) error {
-			return p.question(c, q.Name, "circuits", &circuitTable{Writer: tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0), loc: p.location(c)})
+			return p.question(c, q.Name, "circuits", columnsOf(p, c, "CIRCUIT|LAUNCHED|OUTCOME|PURPOSE|BUILD|LIFE|READ|WRITTEN|REASON|PATH", circuitCells))
 		}),
 	}
 }
-
-type circuitTable struct {
-	*tabwriter.Writer
-	loc  *time.Location
-	rows int
-}
-
-func (t *circuitTable) row(r query.Row) error {
-	if t.rows++; t.rows == 1 {
-		fmt.Fprintln(t, "CIRCUIT\tLAUNCHED\tOUTCOME\tPURPOSE\tBUILD\tLIFE\tREAD\tWRITTEN\tREASON\tPATH")
-	}
-	_, err := fmt.Fprintln(t, strings.Join(circuitCells(r.(*query.Circuit), t.loc), "\t"))
-	return err
-}
-
-func (t *circuitTable) end() error { return nil }
 
 // circuitCells are a circuit's cells of the table for people.
 func circuitCells(row *query.Circuit, loc *time.Location) []string {

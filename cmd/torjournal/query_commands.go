@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -22,26 +21,10 @@ func (p program) queryCommandsCommand() *cli.Command {
 		UsageText: "torjournal query commands [--since 1h] [--counts] [--json]\n\n   torjournal query commands --since 1d",
 		Flags:     questionFlags(q),
 		Action: p.paged(func(p program, c *cli.Context) error {
-			return p.question(c, q.Name, "commands that change something", &commandTable{Writer: tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0), loc: p.location(c)})
+			return p.question(c, q.Name, "commands that change something", columnsOf(p, c, "TIME|CONN|PEER|COMMAND|ANSWER|TOOK|ARGUMENTS", commandCells))
 		}),
 	}
 }
-
-type commandTable struct {
-	*tabwriter.Writer
-	loc  *time.Location
-	rows int
-}
-
-func (t *commandTable) row(r query.Row) error {
-	if t.rows++; t.rows == 1 {
-		fmt.Fprintln(t, "TIME\tCONN\tPEER\tCOMMAND\tANSWER\tTOOK\tARGUMENTS")
-	}
-	_, err := fmt.Fprintln(t, strings.Join(commandCells(r.(*query.Command), t.loc), "\t"))
-	return err
-}
-
-func (t *commandTable) end() error { return nil }
 
 // commandCells are a command's cells of the table for people.
 func commandCells(row *query.Command, loc *time.Location) []string {

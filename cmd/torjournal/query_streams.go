@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -19,26 +18,10 @@ func (p program) queryStreamsCommand() *cli.Command {
 		UsageText: "torjournal query streams [--since 1h] [--status WORD] [--target TEXT] [--circuit N] [--json]\n\n   torjournal query streams --since 1d --status failed",
 		Flags:     questionFlags(q),
 		Action: p.paged(func(p program, c *cli.Context) error {
-			return p.question(c, q.Name, "streams", &streamTable{Writer: tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0), loc: p.location(c)})
+			return p.question(c, q.Name, "streams", columnsOf(p, c, "STREAM|OPENED|OUTCOME|PURPOSE|CONNECT|READ|WRITTEN|CIRCUITS|REASON|TARGET", streamCells))
 		}),
 	}
 }
-
-type streamTable struct {
-	*tabwriter.Writer
-	loc  *time.Location
-	rows int
-}
-
-func (t *streamTable) row(r query.Row) error {
-	if t.rows++; t.rows == 1 {
-		fmt.Fprintln(t, "STREAM\tOPENED\tOUTCOME\tPURPOSE\tCONNECT\tREAD\tWRITTEN\tCIRCUITS\tREASON\tTARGET")
-	}
-	_, err := fmt.Fprintln(t, strings.Join(streamCells(r.(*query.Stream), t.loc), "\t"))
-	return err
-}
-
-func (t *streamTable) end() error { return nil }
 
 // streamCells are a stream's cells of the table for people.
 func streamCells(row *query.Stream, loc *time.Location) []string {

@@ -38,15 +38,24 @@ class Stream:
 
 circuits = collections.OrderedDict()
 streams = collections.OrderedDict()
+orconns = {}  # by id: the first word that ended it, or the last one, and the reason
+guards = {}  # by fingerprint and layer: last word, ups, downs
+progress = []
 
 for line in sys.stdin:
     rec = json.loads(line)
     kind = rec["raw"].split(" ", 2)[1].strip()
-    if kind not in ("CIRC", "CIRC_MINOR", "CIRC_BW", "STREAM", "STREAM_BW"):
+    if kind not in ("CIRC", "CIRC_MINOR", "CIRC_BW", "STREAM", "STREAM_BW", "ORCONN", "GUARD", "STATUS_CLIENT"):
         continue
     at = when(rec["t"])
     ev = ControlMessage.from_str(rec["raw"])
-    stem.response.convert("EVENT", ev)
+    try:
+        stem.response.convert("EVENT", ev)
+    except stem.ProtocolError:  # tor tells of a guard without a name, stem takes none
+        if kind != "GUARD":
+            raise
+        _, _, _, name, ev.status = rec["raw"].split()
+        ev.endpoint_fingerprint = name[1:].split("~")[0]
     if kind == "CIRC":
         c = circuits.setdefault(ev.id, Circuit())
         c.named = True
@@ -77,6 +86,17 @@ for line in sys.stdin:
             s.succeeded = s.succeeded or at
         elif ev.status == "FAILED":
             s.failed = s.failed or str(ev.reason)
+    elif kind == "ORCONN":
+        if orconns.get(ev.id, ("",))[0] not in ("FAILED", "CLOSED"):
+            orconns[ev.id] = (str(ev.status), str(ev.reason or ""))
+    elif kind == "GUARD":
+        status = str(ev.status)
+        key = (ev.endpoint_fingerprint, status.endswith("_L2"))
+        _, ups, downs = guards.get(key, ("", 0, 0))
+        guards[key] = (status, ups + (status == "UP"), downs + (status == "DOWN"))
+    elif kind == "STATUS_CLIENT":
+        if ev.action == "BOOTSTRAP":
+            progress.append(int(ev.keyword_args["PROGRESS"]))
     else:
         s = streams.setdefault(ev.id, Stream())
         # The specification's order is written, then read, as seen by the
@@ -103,5 +123,11 @@ print(json.dumps({
     "stream_status": count(s.status for s in told),
     "stream_read": sum(s.read for s in told),
     "stream_written": sum(s.written for s in told),
+    "orconns": count(status for status, _ in orconns.values()),
+    "orconn_reasons": count(reason for _, reason in orconns.values() if reason),
+    "guards": count(status for status, _, _ in guards.values()),
+    "guard_ups": sum(ups for _, ups, _ in guards.values()),
+    "guard_downs": sum(downs for _, _, downs in guards.values()),
+    "bootstrap": count(str(p) for p in progress),
     "connect_ms": sum(ms(s.new, s.succeeded) for s in told if s.new and s.succeeded),
 }))

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"torjournal/query"
+)
+
+func (p program) querySessionsCommand() *cli.Command {
+	q, _ := query.FindQuestion("sessions")
+	return &cli.Command{
+		Name:      q.Name,
+		Usage:     "the tor processes that were recorded: when, which version, how many records",
+		UsageText: "torjournal query sessions [--since 1h] [--json]\n\n   torjournal query sessions --since 2020-01-01",
+		Flags:     questionFlags(q),
+		Action: p.paged(func(p program, c *cli.Context) error {
+			return p.question(c, q.Name, "sessions", columnsOf(p, c, "SESSION|BEGUN|ENDED|RECORDS|FIRST|LAST|ROLE|VERSION|PID|SOURCE", sessionCells))
+		}),
+	}
+}
+
+// sessionCells are a session's cells of the table for people.
+func sessionCells(s *query.Session, loc *time.Location) []string {
+	pid := "-"
+	if s.PID != 0 {
+		pid = strconv.Itoa(s.PID)
+	}
+	return []string{
+		fmt.Sprint(s.Session), stampCell(s.Begun, loc), stampCell(s.Ended, loc), fmt.Sprint(s.Records), fmt.Sprint(s.First), fmt.Sprint(s.Last),
+		dash(s.Role), dash(printable(s.Version)), pid, dash(printable(s.Name)),
+	}
+}
