@@ -148,6 +148,10 @@ var questions = []Question{
 		n.Gaps, err = Guards(ctx, rd, r, part, rowOf[*Guard](emit))
 		return n, err
 	}},
+	{"relays", nil, func(ctx context.Context, rd journal.Reader, r journal.Range, _ *Options, part Part, emit func(Row) error) (n Notes, err error) {
+		n.Gaps, err = Relays(ctx, rd, r, part, rowOf[*Relay](emit))
+		return n, err
+	}},
 	{"orconns", orConnWords, func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
 		n.Gaps, err = ORConns(ctx, rd, r, o.orConns, part, rowOf[*ORConn](emit))
 		return n, err

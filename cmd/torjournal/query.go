@@ -20,7 +20,7 @@ func (p program) queryCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "query",
 		Usage:     "answer a question about the past",
-		UsageText: "torjournal query circuits|streams|circuit|stream|failures|builds|guards|orconns|bootstrap|sessions|bandwidth|commands|at [flags]\n\n   torjournal query circuits --since 1h",
+		UsageText: "torjournal query circuits|streams|circuit|stream|failures|builds|guards|relays|orconns|bootstrap|sessions|bandwidth|commands|at [flags]\n\n   torjournal query circuits --since 1h",
 		Subcommands: []*cli.Command{
 			p.queryCircuitsCommand(),
 			p.queryStreamsCommand(),
@@ -29,6 +29,7 @@ func (p program) queryCommand() *cli.Command {
 			p.queryFailuresCommand(),
 			p.queryBuildsCommand(),
 			p.queryGuardsCommand(),
+			p.queryRelaysCommand(),
 			p.queryORConnsCommand(),
 			p.queryBootstrapCommand(),
 			p.querySessionsCommand(),
