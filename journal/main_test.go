@@ -52,11 +52,15 @@ func raw(format string, args ...any) event.Event {
 	return event.NewRaw([]byte(fmt.Sprintf(format, args...) + "\r\n"))
 }
 
+// patience is how long a test waits for what must come. It is no bound on
+// speed: machines under the race detector, with other tests beside, are slow.
+const patience = 5 * time.Minute
+
 // within returns a context that ends the test's waiting before the test
 // binary's own limit does.
 func within(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -545,7 +545,7 @@ func (m *outageModel) awaitEnd(t *rapid.T) {
 	<-m.j.Settled(time.Now())
 	begin := time.Now()
 	for !m.j.Stats().Outage.IsZero() {
-		if time.Since(begin) > time.Minute {
+		if time.Since(begin) > patience {
 			t.Fatal("the outage does not end")
 		}
 		time.Sleep(100 * time.Microsecond)

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 )
 
 func names(t *testing.T, dir string) (out []string) {
@@ -129,7 +128,7 @@ func TestCreateTogether(t *testing.T) {
 	errs := make(chan error, n)
 	for i := range n {
 		go func() {
-			j, err := Open(path, Options{lockTimeout: 30 * time.Second})
+			j, err := Open(path, Options{lockTimeout: patience})
 			if err == nil {
 				appendAll(t, j, bw(i, 1)...)
 				err = j.Close()

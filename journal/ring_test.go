@@ -93,7 +93,8 @@ func TestRingStaysBelowLimit(t *testing.T) {
 // neither fail, nor grow the file, nor evict more than it would without them.
 func TestRingWithReaders(t *testing.T) {
 	held := func(readers int) int {
-		j := openTest(t, "", Options{MaxSize: MinMaxSize, windowBytes: 1})
+		// The writer waits for as long as a reader may be held up itself.
+		j := openTest(t, "", Options{MaxSize: MinMaxSize, windowBytes: 1, roomWait: time.Hour})
 		var wg sync.WaitGroup
 		stop := make(chan struct{})
 		for range readers {

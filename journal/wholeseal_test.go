@@ -57,7 +57,7 @@ func TestSealOfTheWholeTailWithTheNextBatch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		panic("the commit never ends")
 	}
 	closeTest(t, j)
