@@ -39,6 +39,8 @@ func TestKilledRecorderHasJournaledWhatSubscribersReceived(t *testing.T) {
 		sub.must(t, "SETEVENTS DEBUG INFO NOTICE CONF_CHANGED SIGNAL BW")
 		stopLoad := load(t, port)
 		sub.awaitEvent(t, "load", func(w string) bool { return strings.HasPrefix(w, "650-CONF_CHANGED") })
+		// However slow the machine is: each event comes with its number before it.
+		r.await("a hundred events are received", func() bool { return len(sub.received()) > 2*100 })
 		time.Sleep(time.Duration(rng.IntN(300)) * time.Millisecond) // the random moment
 		r.kill()
 		stopLoad()

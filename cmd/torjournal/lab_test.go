@@ -17,7 +17,7 @@ import (
 
 // patience is how long a test waits for what must come; it is no measure of
 // speed.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // needReal leaves a test on real processes out of -short runs.
 func needReal(t *testing.T) {

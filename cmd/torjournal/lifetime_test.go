@@ -79,6 +79,17 @@ func (w *wire) line() string {
 	return strings.TrimRight(line, "\r\n")
 }
 
+// news is the next line that does not tell of commands: those that only ask
+// are told of by the minute.
+func (w *wire) news() string {
+	w.t.Helper()
+	for {
+		if line := w.line(); !strings.HasPrefix(line, "650 JOURNAL COMMAND ") {
+			return line
+		}
+	}
+}
+
 // ended expects the end of the stream, and nothing before it.
 func (w *wire) ended() {
 	w.t.Helper()
@@ -112,11 +123,7 @@ func TestBitcoindGetsItsOnionBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	bitcoind.ended()
-	got := ours.line()
-	for strings.HasPrefix(got, "650 JOURNAL COMMAND ") {
-		got = ours.line()
-	}
-	if !strings.HasPrefix(got, "650 JOURNAL SOURCE_LOST ") {
+	if got := ours.news(); !strings.HasPrefix(got, "650 JOURNAL SOURCE_LOST ") {
 		t.Errorf("who uses what is ours reads of the loss, not %q", got)
 	}
 	// Again before tor is back.
@@ -134,7 +141,7 @@ func TestBitcoindGetsItsOnionBack(t *testing.T) {
 	if err := tor.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if got := ours.line(); !strings.HasPrefix(got, "650 JOURNAL SOURCE_RESTORED ") {
+	if got := ours.news(); !strings.HasPrefix(got, "650 JOURNAL SOURCE_RESTORED ") {
 		t.Errorf("who stayed reads of tor's return, not %q", got)
 	}
 	bitcoind = dialWire(t, addr, journal)
