@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 }
 
 // testLimit bounds what a test with real tors waits for anything.
-const testLimit = 2 * time.Minute
+const testLimit = 5 * time.Minute
 
 func testContext(t testing.TB) context.Context {
 	t.Helper()
