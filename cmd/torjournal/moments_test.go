@@ -56,6 +56,7 @@ func TestMomentsAreWhatTorSaidThen(t *testing.T) {
 	stop()
 	s.take(t, "no more busy")
 	s.compare(t)
+	s.compareStem(t)
 }
 
 // momentStage is a network whose client is recorded, and what its tor said.
@@ -208,6 +209,27 @@ func (s *momentStage) compare(t *testing.T) {
 				t.Errorf("%s: no %s was ever seen: nothing was compared", k, w)
 			}
 		}
+	}
+}
+
+// compareStem has stem ask for the last moment.
+func (s *momentStage) compareStem(t *testing.T) {
+	t.Helper()
+	m := s.moments[len(s.moments)-1]
+	var want []string
+	for entry := range comparable("circuit-status", told(m.reply.Values(), "circuit-status")) {
+		word := append(strings.Fields(entry), "")
+		if !strings.HasPrefix(word[2], "$") {
+			word[2] = ""
+		}
+		want = append(want, word[0]+" "+word[1]+" "+strings.ReplaceAll(word[2], "$", ""))
+	}
+	printed, _ := python(t, "testdata/stem_moment.py", port(t, s.port), m.at.UTC().Format("2006-01-02T15:04:05.000000Z"))
+	got := answerLines(printed)
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("%s, circuits that stem was told:\n\t%s\nwant\n\t%s", m.name, strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
 	}
 }
 
