@@ -51,11 +51,14 @@ func PlanMigration(path string) (m Migration, err error) {
 }
 
 // Migrate brings the journal at path, which nobody may have open, to the
-// newest schema. Open does the same on its way. After an error the journal is
-// as it was.
+// newest schema. Open does the same on its way, and both remove what a crash
+// has left beside the journal. After an error the journal is as it was.
 func Migrate(path string) (Migration, error) {
 	m, err := PlanMigration(path)
-	if err != nil || m.From == m.To {
+	if err != nil {
+		return m, err
+	}
+	if left, err := drafts(path); m.From == m.To && len(left) == 0 {
 		return m, err
 	}
 	info, err := os.Stat(path)

@@ -51,16 +51,13 @@ func newRebuild(path string, key *Key, size int64, first uint64) (_ *rebuild, er
 	if err != nil {
 		return nil, err
 	}
-	draft, err := newDraft(path)
+	s, err := newLockedDraft(path, opt)
 	if err != nil {
 		return nil, err
 	}
-	r := &rebuild{store: &store{path: draft}, enc: enc, sealAt: opt.sealBytes, next: first}
+	r := &rebuild{store: s, enc: enc, sealAt: opt.sealBytes, next: first}
 	r.rollups = rollupLimits{bytes: rollupBudget(DefaultMaxSize), now: opt.Now}
-	if err = initialise(draft, opt); err == nil {
-		err = r.store.openDraft(opt)
-	}
-	if err == nil && first > 1 {
+	if first > 1 {
 		err = r.store.update(func(tx *txn) error { return putEvicted(tx, first-1) })
 	}
 	if err != nil {

@@ -38,6 +38,7 @@ type Salvaged struct {
 	Marked       bool      // the old file said what the ring had evicted; if not, older records may be among those taken
 	Whole        bool      // all of the old file's tree could be read; if not, newer records may have been there
 	Unreadable   int64     // bytes of the old file that the disk did not give
+	Leftover     error     // what killed salvages have left beside the new journal and could not be removed; nil: nothing
 }
 
 // Missing are records that a salvage could not find.
@@ -58,6 +59,8 @@ type Missing struct {
 // taken along: the tree may be an older one, and a commit that a crash cut short
 // was delivered to nobody, but tor sent it.
 //
+// What a salvage into newPath that was killed has left beside it is removed.
+//
 // An encrypted file makes an encrypted one; it needs nothing but the key and
 // the blocks themselves, too.
 //
@@ -67,13 +70,17 @@ func Salvage(ctx context.Context, oldPath, newPath string, opt SalvageOptions) (
 	if _, err := os.Lstat(newPath); err == nil {
 		return Salvaged{}, fmt.Errorf("journal: salvage into %s: %w", newPath, os.ErrExist)
 	}
+	leftover := sweepDrafts(newPath)
+	if errors.Is(leftover, os.ErrNotExist) {
+		leftover = nil // the folder: making the file says so
+	}
 	f, err := openToRead(oldPath)
 	if err != nil {
 		return Salvaged{}, err
 	}
 	defer f.Close()
 	defer unlock(f)
-	s := &salvage{file: &patient{file: f}, opt: opt, keys: keyring{key: opt.Key}}
+	s := &salvage{out: Salvaged{Leftover: leftover}, file: &patient{file: f}, opt: opt, keys: keyring{key: opt.Key}}
 	info, err := f.Stat()
 	if err == nil {
 		s.size, s.written = info.Size(), info.ModTime().UnixMicro()
@@ -84,7 +91,7 @@ func Salvage(ctx context.Context, oldPath, newPath string, opt SalvageOptions) (
 	}
 	s.out.Unreadable = s.file.lost
 	if err != nil {
-		return s.out, fmt.Errorf("journal: salvage %s: %w", oldPath, err)
+		return s.out, fmt.Errorf("journal: salvage %s: %w", oldPath, ofTarget(err, newPath))
 	}
 	return s.out, nil
 }

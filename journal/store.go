@@ -41,7 +41,7 @@ type store struct {
 func openStore(path string, opt Options, readOnly bool) (*store, error) {
 	if !readOnly {
 		if err := createIfMissing(path, opt); err != nil {
-			return nil, fmt.Errorf("journal: create %s: %w", path, err)
+			return nil, fmt.Errorf("journal: create %s: %w", path, ofTarget(err, path))
 		}
 	}
 	s := &store{path: path}
@@ -81,7 +81,7 @@ func openError(path string, err error) error {
 	case errors.Is(err, migrations.ErrForeign):
 		return fmt.Errorf("journal: open %s: %w: %w", path, ErrNotJournal, err)
 	}
-	return fmt.Errorf("journal: open %s: %w", path, err)
+	return fmt.Errorf("journal: open %s: %w", path, ofTarget(err, path))
 }
 
 func requireSchema(tx *txn) error {
@@ -114,6 +114,44 @@ func (s *store) openDraft(opt Options) error {
 		return err
 	}
 	return s.useKey(opt.Key)
+}
+
+// openEmpty makes an empty file a journal and locks it before. It returns
+// errSwept if the file was removed before it was locked.
+func (s *store) openEmpty(opt Options) error {
+	bo := boltOptions(opt.MaxSize, func(path string, flag int, mode os.FileMode) (*os.File, error) {
+		f, err := os.OpenFile(path, flag&^os.O_CREATE, mode)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, errSwept
+		}
+		if err != nil {
+			return nil, err
+		}
+		named := true
+		if err = lock(f, true, opt.lockTimeout); err == nil {
+			named, err = hasName(f, path)
+		}
+		if err == nil && !named {
+			err = errSwept
+		}
+		if err != nil {
+			_ = f.Close()
+			return nil, err
+		}
+		s.file = f
+		return f, nil
+	})
+	return s.fence(func() (err error) {
+		if s.db, err = bolt.Open(s.path, 0o600, bo); err != nil {
+			return err
+		}
+		s.unsettled = true
+		s.setMaxSize(opt.MaxSize)
+		if err := makeJournal(s.db, opt.Key); err != nil {
+			return err
+		}
+		return s.useKey(opt.Key)
+	})
 }
 
 // open maps the file. The hook that opens it takes the lock and looks at the

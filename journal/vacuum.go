@@ -293,5 +293,5 @@ func vacuumError(path string, err error) error {
 	case errors.Is(err, ErrUnjournaled):
 		return fmt.Errorf("journal: vacuum %s: %w: make room on its disk, and vacuum when it is written again", filepath.Base(path), err)
 	}
-	return fmt.Errorf("journal: vacuum %s: %w", filepath.Base(path), err)
+	return fmt.Errorf("journal: vacuum %s: %w", filepath.Base(path), ofTarget(err, path))
 }

@@ -38,6 +38,9 @@ func (p program) salvage(c *cli.Context) error {
 		return err
 	}
 	s, err := journal.Salvage(c.Context, from, to, journal.SalvageOptions{Evicted: c.Bool("evicted"), Key: key})
+	if s.Leftover != nil {
+		fmt.Fprintf(p.stderr, "torjournal: what an earlier salvage has left beside %s cannot be removed, and holds records: remove it: %v\n", to, s.Leftover)
+	}
 	switch {
 	case errors.Is(err, os.ErrExist):
 		return fmt.Errorf("%w; name a file that does not exist", err)
