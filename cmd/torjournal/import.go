@@ -28,6 +28,7 @@ func (p program) importCommand() *cli.Command {
 		Usage: "take what other tools have logged into a journal",
 		UsageText: "torjournal import FILE… [--journal FILE] [--format auto]; - is standard input\n\n" +
 			"   torjournal import --journal old.db onionperf.torctl.log.xz\n\n" +
+			"Exits 1 if a log could not be read to its end, or ends within an event; what comes before is imported.\n\n" +
 			"Formats: jsonl (torjournal replay -o json, or {\"t\":…,\"raw\":…} lines), torctl (OnionPerf,\n" +
 			"tor-ctl-logger), oniontrace, wire (a captured control connection); packed by gzip, xz or zstd.",
 		Flags: append(journalFlags(),
@@ -227,7 +228,7 @@ func (im *importer) take(ctx context.Context, po *portion) error {
 // recorder has no reason to go on.
 func (im *importer) writeError(err error) error {
 	if errors.Is(err, journal.ErrUnjournaled) {
-		return fmt.Errorf("the journal cannot be written: %s; make room on the disk, then import what is left", im.journal.Stats().WriteError)
+		return fmt.Errorf("the journal cannot be written: %s; make room on the disk (or, if it says that the file is too large, let files be larger: ulimit -f), then import what is left", im.journal.Stats().WriteError)
 	}
 	return err
 }
@@ -267,6 +268,8 @@ func (im *importer) tell(po *portion) {
 	if po.err != nil {
 		im.broken++
 		im.warn(fmt.Errorf("%s: what lies behind line %d cannot be read: %w", po.log.name, po.line, po.err))
+	} else if po.cut {
+		im.broken++
 	}
 }
 
@@ -335,7 +338,7 @@ func (im *importer) finish(err error) error {
 	case t.events == 0:
 		return errors.New("nothing was imported: there is no event in it")
 	case im.broken > 0:
-		return fmt.Errorf("%s could not be read to the end; what comes before is in the journal", count(im.broken, "log"))
+		return fmt.Errorf("%s could not be read to the end, or ended within an event; what comes before is in the journal", count(im.broken, "log"))
 	}
 	return nil
 }

@@ -154,6 +154,7 @@ type portion struct {
 	restored int
 	last     bool  // of its log
 	err      error // that ended the log before its end
+	cut      bool  // the log ends within an event
 }
 
 // readLogs reads the logs one after the other and closes out. It gives up when
@@ -197,6 +198,7 @@ func readLog(ctx context.Context, in *logInput, out chan<- *portion) (ok bool) {
 		var fault *logfile.LineError
 		switch {
 		case errors.As(err, &fault):
+			po.cut = po.cut || fault.AtEnd()
 			if po.skipped++; len(po.faults) < faultsTold {
 				po.faults = append(po.faults, fault)
 			}

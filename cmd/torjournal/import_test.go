@@ -183,6 +183,15 @@ func TestImportOfHalfAFile(t *testing.T) {
 	if !strings.Contains(stderr, "half.gz: what lies behind line ") || !strings.Contains(stderr, "1 log could not be read to the end") {
 		t.Errorf("errors: %s", stderr)
 	}
+	// One that is not packed is no different.
+	plain, log := filepath.Join(t.TempDir(), "plain"), noise(1000)
+	if err := os.WriteFile(plain, log[:len(log)/2-7], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr = torjournal(t, 1, "import", "--journal", journalIn(t), plain)
+	if !strings.Contains(stderr, "1 log could not be read to the end, or ended within an event") {
+		t.Errorf("errors: %s", stderr)
+	}
 }
 
 // The size limit holds, and what it costs is said.
@@ -211,7 +220,7 @@ func TestImportOntoAFullDisk(t *testing.T) {
 	if code := cmd.ProcessState.ExitCode(); code != 1 {
 		t.Errorf("exit %d", code)
 	}
-	m := regexp.MustCompile(`cannot be written: .*make room on the disk.*up to .*log:(\d+)\n$`).FindStringSubmatch(errs.String())
+	m := regexp.MustCompile(`cannot be written: .*file too large.*ulimit -f.*up to .*log:(\d+)\n$`).FindStringSubmatch(errs.String())
 	if m == nil {
 		t.Fatalf("it says %q and %q", out.String(), errs.String())
 	}

@@ -22,7 +22,8 @@ type jsonEntry struct {
 func (r *Reader) nextJSON() (Entry, error) {
 	for {
 		line, err := r.lines.next()
-		if errors.Is(err, errNoLineEnd) {
+		cut := errors.Is(err, errNoLineEnd)
+		if cut {
 			err = nil // the JSON says itself whether it is whole
 		}
 		if err != nil {
@@ -32,6 +33,9 @@ func (r *Reader) nextJSON() (Entry, error) {
 			continue
 		}
 		e, err := parseJSON(line)
+		if err != nil && cut {
+			err = errNoLineEnd
+		}
 		if err != nil {
 			return Entry{}, &LineError{Line: r.lines.n, Err: err}
 		}

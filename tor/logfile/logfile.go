@@ -84,6 +84,10 @@ func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e
 
 func (e *LineError) Unwrap() error { return e.Err }
 
+// AtEnd reports whether the log ends within the event: it was cut short, or is
+// being written.
+func (e *LineError) AtEnd() bool { return e.Err == errCut || e.Err == errNoLineEnd }
+
 // Why a line is no event, beside event.ErrNotEvent.
 var (
 	errLongLine  = errors.New("the line is too long")

@@ -139,14 +139,14 @@ func TestBadLines(t *testing.T) {
 		{"json: two events", JSONLines, json + `"650 BW 1 1\r\n650 BW 2 2\r\n"}` + "\n", "1!"},
 		{"json: no event", JSONLines, json + `"250 OK\r\n"}` + "\n", "1!"},
 		{"json: bytes in base64", JSONLines, `{"t":"2026-01-01T00:00:00Z","raw_base64":"NjUwIFdBUk4g/w0K"}` + "\n", "WARN"},
-		{"json: cut short", JSONLines, json + `"650 BW 1 1\r\n"}` + "\n" + json + `"650 B`, "BW 2!"},
+		{"json: cut short", JSONLines, json + `"650 BW 1 1\r\n"}` + "\n" + json + `"650 B`, "BW 2!end"},
 		{"torctl: words", Torctl, "hello\n" + stamp + "650 BW 1 1\n\n", "1! BW"},
 		{"torctl: a line too long", Torctl, stamp + "650 NOTICE " + long + "\n" + stamp + "650 BW 1 1\n", "1! BW"},
 		{"torctl: a line too long inside", Torctl, stamp + "650+NS\nr a\n" + long + "\nr b\n.\n650 OK\n" + stamp + "650 BW 1 1\n", "1! BW"},
-		{"torctl: no line end", Torctl, stamp + "650 BW 1 1\n" + stamp + "650 BW 2 2", "BW 2!"},
-		{"torctl: cut short in a block", Torctl, stamp + "650+NS\nr a\n", "1!"},
+		{"torctl: no line end", Torctl, stamp + "650 BW 1 1\n" + stamp + "650 BW 2 2", "BW 2!end"},
+		{"torctl: cut short in a block", Torctl, stamp + "650+NS\nr a\n", "1!end"},
 		{"torctl: cut short behind the block", Torctl, stamp + "650+NS\nr a\n.\n", "NS"},
-		{"torctl: cut short among lines", Torctl, stamp + "650-CONF_CHANGED\n650-A=1\n", "1!"},
+		{"torctl: cut short among lines", Torctl, stamp + "650-CONF_CHANGED\n650-A=1\n", "1!end"},
 		{"torctl: dot lost at the end", Torctl, stamp + "650+NS\nr a\n650 OK\n", "NS"},
 		{"torctl: dot lost", Torctl, stamp + "650+NS\nr a\n650 OK\n" + stamp + "650 BW 1 1\n", "NS BW"},
 		{"torctl: OK lost", Torctl, stamp + "650+NS\nr a\n.\n" + stamp + "650 BW 1 1\n", "NS BW"},
@@ -173,10 +173,10 @@ func TestBadLines(t *testing.T) {
 		{"oniontrace: died in a line", OnionTrace, ot + "650 BW 1 " + otStart + ot + "650 BW 1 1\n", "1! BW"},
 		{"oniontrace: died in a remark", OnionTrace, otStart[:60] + otStart + ot + "650 BW 1 1\n", "BW"},
 		{"oniontrace: a remark inside an event", OnionTrace, ot + "650+NS\n" + strings.Replace(otStart, "[main] Starting", "[x] Restarting", 1) + ot + ".\n" + ot + "650 OK\n", "NS"},
-		{"oniontrace: cut short", OnionTrace, ot + "650+NS\n" + ot + "r a\n", "1!"},
+		{"oniontrace: cut short", OnionTrace, ot + "650+NS\n" + ot + "r a\n", "1!end"},
 		{"wire: commands of the controller", Wire, "SETEVENTS BW\r\n250 OK\r\n650 BW 1 1\r\n", "1! BW"},
-		{"wire: cut short", Wire, "650 BW 1 1\r\n650 BW 1", "BW 2!"},
-		{"wire: cut short in a block", Wire, "650+NS\r\nr 650 BW\r\n", "1!"},
+		{"wire: cut short", Wire, "650 BW 1 1\r\n650 BW 1", "BW 2!end"},
+		{"wire: cut short in a block", Wire, "650+NS\r\nr 650 BW\r\n", "1!end"},
 		{"wire: a stray line inside", Wire, "650-CONF_CHANGED\r\nstray\r\n650 OK\r\n650 BW 1 1\r\n", "1! BW"},
 		{"wire: an event inside a reply's block is none", Wire, "250+x=\r\n650 BW 1 1\r\n.\r\n250 OK\r\n650 BW 2 2\r\n", "BW"},
 		{"wire: an event too long", Wire, "650+NS\r\n" + strings.Repeat(long[:maxLine-2]+"\r\n", 17) + ".\r\n650 OK\r\n650 BW 1 1\r\n", "1! BW"},
@@ -191,7 +191,11 @@ func TestBadLines(t *testing.T) {
 				e, err := lr.Next()
 				var bad *LineError
 				if errors.As(err, &bad) {
-					got = append(got, fmt.Sprintf("%d!", bad.Line))
+					fault := fmt.Sprintf("%d!", bad.Line)
+					if bad.AtEnd() {
+						fault += "end"
+					}
+					got = append(got, fault)
 					continue
 				}
 				if err != nil {
