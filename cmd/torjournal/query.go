@@ -149,6 +149,7 @@ func (p program) question(c *cli.Context, name, nothing string, people table) er
 		}
 		if rows == 0 && err == nil {
 			p.nothing(nothing, r)
+			err = p.tellElsewhere(c, rd, r)
 		}
 		p.tellSums(c, notes.Bandwidth)
 		for _, session := range notes.Also {

@@ -79,11 +79,12 @@ func (p program) replay(c *cli.Context) error {
 		}
 		defer events.done()
 		opt.Range, opt.Keep, opt.Last = r, events.keep, c.Int("lines")
+		shown := false
 		err = replay.Play(ctx, flushingReader{rd, out.w.Flush}, opt, func(r journal.Record) error {
 			if err := out.print(r); err != nil {
 				return err
 			}
-			at.last = r.Seq
+			at.last, shown = r.Seq, true
 			if opt.Speed > 0 {
 				return out.w.Flush() // before the pause that may follow
 			}
@@ -91,6 +92,9 @@ func (p program) replay(c *cli.Context) error {
 		}, p.printGap)
 		if ferr := out.w.Flush(); ferr != nil {
 			return cmp.Or(err, ferr) // nobody has seen the last ones
+		}
+		if err == nil && !shown {
+			err = p.tellElsewhere(c, rd, r)
 		}
 		cerr := at.end(p) // also where the replay was interrupted: all up to there was shown
 		return cmp.Or(err, cerr)

@@ -40,7 +40,10 @@ func (p program) selection(c *cli.Context, rd journal.Reader, bounded bool) (jou
 	if err != nil {
 		return r, err
 	}
-	if s := c.String("session"); s != "" {
+	if s := c.String("session"); c.IsSet("session") {
+		if s == "" {
+			return r, usagef("--session is empty: write a session's number, 0 for the newest or -1 for the one before")
+		}
 		sessions, err := rd.Sessions(c.Context)
 		if err != nil {
 			return r, err
@@ -58,6 +61,22 @@ func (p program) selection(c *cli.Context, rd journal.Reader, bounded bool) (jou
 		r.Since = end.Add(-defaultSpan)
 	}
 	return r, p.tellBeginning(c, rd, r)
+}
+
+// tellElsewhere says on standard error, where nothing was found in r and that
+// begins with the default hour, from when on the journal has records: those of
+// an imported log are older.
+func (p program) tellElsewhere(c *cli.Context, rd journal.Reader, r journal.Range) error {
+	if c.IsSet("since") || c.IsSet("session") || r.Since.IsZero() {
+		return nil
+	}
+	b, err := rd.Bounds(c.Context)
+	if err != nil || b.Last == 0 || !b.FirstTime.Before(r.Since) {
+		return err
+	}
+	from := b.FirstTime.UTC().Truncate(time.Second).Format(time.RFC3339)
+	_, err = fmt.Fprintf(p.stderr, "-- without --since only one hour is looked at; --since %s takes all that the journal has --\n", from)
+	return err
 }
 
 // tellBeginning says on standard error that the ring has evicted a part of
@@ -86,12 +105,12 @@ func (p program) tellFirst(c *cli.Context, b journal.Bounds) {
 // journal is looked for.
 func (p program) timeRange(c *cli.Context) (r journal.Range, err error) {
 	now, loc := p.now(), p.location(c)
-	if s := c.String("since"); s != "" {
+	if s := c.String("since"); c.IsSet("since") {
 		if r.Since, err = filter.Time(s, now, loc); err != nil {
 			return r, usagef("--since: %w", err)
 		}
 	}
-	if s := c.String("until"); s != "" {
+	if s := c.String("until"); c.IsSet("until") {
 		if r.Until, err = filter.Time(s, now, loc); err != nil {
 			return r, usagef("--until: %w", err)
 		}
