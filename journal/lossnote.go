@@ -179,7 +179,7 @@ func (w *writer) takeUp(n *lossNote) {
 	if err := w.catchUp(); err != nil {
 		w.err = err
 		w.since.Store(us)
-		w.log.Error("the journal cannot be written: events are delivered but not recorded; make room on the disk or replace it, writing goes on by itself", "error", err)
+		w.log.Error(cannotWrite(err), "error", err)
 		return
 	}
 	o.timer.Stop()

@@ -1,9 +1,11 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"torjournal/tor/event"
@@ -79,7 +81,7 @@ func (w *writer) beginOutage(c *change, err error) {
 	} else {
 		args = append(args, "last_in_file", last)
 	}
-	w.log.Error("the journal cannot be written: events are delivered but not recorded; make room on the disk or replace it, writing goes on by itself", args...)
+	w.log.Error(cannotWrite(err), args...)
 	notice := event.NewJournal(event.WhatUnjournaled, "SINCE", stamp(o.since), "ERROR", o.cause)
 	w.unnumbered(w.number([]item{ownItem(notice, us)}, nil))
 	if b := c.batch; b != nil {
@@ -90,6 +92,15 @@ func (w *writer) beginOutage(c *change, err error) {
 		b.recs, b.bits = nil, nil
 	}
 	w.leaveNote(false)
+}
+
+// cannotWrite is what the log says of a commit that failed, with the next step.
+func cannotWrite(err error) string {
+	step := "make room on the disk or replace it"
+	if errors.Is(err, syscall.EFBIG) {
+		step = "let its file become larger (ulimit -f; LimitFSIZE= of a service), or lower its limit"
+	}
+	return "the journal cannot be written: events are delivered but not recorded; " + step + ", writing goes on by itself"
 }
 
 // try notes what is missing if b is not in the file in the end.

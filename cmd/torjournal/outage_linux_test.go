@@ -57,7 +57,7 @@ func TestFullDiskHoldsNobodyUp(t *testing.T) {
 	if st.Outage == nil || st.Unjournaled == 0 || st.WriteError == "" {
 		t.Errorf("status during the outage: %+v", st)
 	}
-	if out, _ := torjournal(t, 0, "status", "--journal", journal); !strings.Contains(out, "NOT WRITING since") || !strings.Contains(out, "make room") {
+	if out, _ := torjournal(t, 0, "status", "--journal", journal); !strings.Contains(out, "NOT WRITING since") || !strings.Contains(out, "ulimit -f") {
 		t.Errorf("status says\n%s", out)
 	}
 	r.limitFiles(0)

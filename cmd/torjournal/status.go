@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -207,7 +208,11 @@ func printJournal(w io.Writer, j daemon.JournalStatus, loc *time.Location) {
 	}
 	if j.Outage != nil {
 		fmt.Fprintf(w, "\tNOT WRITING since %s: %s\n", j.Outage.In(loc).Format(shortTime), printable(j.WriteError))
-		fmt.Fprintf(w, "\tevents are delivered but not recorded; make room on the disk or replace it, writing goes on by itself\n")
+		step := "make room on the disk or replace it"
+		if strings.Contains(j.WriteError, syscall.EFBIG.Error()) {
+			step = "let its file become larger (ulimit -f; LimitFSIZE= of a service)"
+		}
+		fmt.Fprintf(w, "\tevents are delivered but not recorded; %s, writing goes on by itself\n", step)
 	}
 	if j.Unjournaled > 0 {
 		fmt.Fprintf(w, "\t%d events since the start were delivered but are not recorded\n", j.Unjournaled)

@@ -81,8 +81,12 @@ func placeHint(err error) string {
 	switch {
 	case errors.As(err, &damage), !errors.As(err, &system):
 		return "" // what is wrong with the file names its own next step
-	case system == syscall.ENOSPC, system == syscall.EDQUOT, system == syscall.EFBIG:
+	case system == syscall.ENOSPC, system == syscall.EDQUOT:
 		return "make room there, or give --journal a file on another disk"
+	case system == syscall.EFBIG:
+		return "files may not become larger here: raise the limit (ulimit -f; LimitFSIZE= of a service), lower --max-size, or give --journal a file on another file system"
+	case system == syscall.EPERM:
+		return "not even the owner may: see whether the folder is immutable (lsattr -d), and run it as the user the journal belongs to; or give --journal a file of your own"
 	case errors.Is(err, os.ErrPermission):
 		return "run it as the user the journal belongs to, or give --journal a file of your own"
 	}

@@ -16,9 +16,9 @@ func TestHintsOfAJournalThatCannotBeWritten(t *testing.T) {
 	for errno, want := range map[syscall.Errno]string{
 		syscall.ENOSPC:  "make room",
 		syscall.EDQUOT:  "make room",
-		syscall.EFBIG:   "make room",
+		syscall.EFBIG:   "ulimit -f",
 		syscall.EACCES:  "as the user",
-		syscall.EPERM:   "as the user",
+		syscall.EPERM:   "lsattr -d",
 		syscall.EROFS:   "can be made and written",
 		syscall.ENOTDIR: "can be made and written",
 		syscall.EIO:     "can be made and written",
