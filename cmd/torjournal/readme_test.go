@@ -84,6 +84,7 @@ func TestReadmeCommands(t *testing.T) {
 			running.stop()
 		}
 		line = strings.Replace(line, "journal.db saved.db", journal+" "+journal+".saved", 1)
+		line = strings.Replace(line, "--cursor-file seen", "--cursor-file "+journal+".seen", 1)
 		args = shellWords(line)
 		if out, _ := torjournal(t, 0, args[1:]...); out == "" && args[1] != "query" && !strings.Contains(line, "-e") {
 			t.Errorf("README: %s: prints nothing", line)
