@@ -213,6 +213,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	run(func(ctx context.Context) error { d.rates.run(ctx); return nil })
 	servers.Go(func() { d.upkeep.run(recording) })
 	servers.Go(func() { keepHeap(serving, d.cfg.Heap, d.server.PackedBytes) })
+	servers.Go(func() { checkOnce(recording, d.journal, d.cfg.Logger) })
 	run(func(ctx context.Context) error { d.reread(ctx); return nil })
 	d.announce()
 
