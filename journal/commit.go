@@ -115,8 +115,7 @@ const roomRounds = 8
 
 func (w *committer) try(c *change) (out outcome, err error) {
 	pageSize := w.store.pageSize()
-	w.rollups.found = nil
-	err = w.store.update(func(tx *txn) error {
+	err = w.update(func(tx *txn) error {
 		room := w.limit - w.store.pagesInUse(tx) - w.pages(c, pageSize) - w.reserve
 		if out.sealed, err = apply(tx, c); err != nil {
 			return err
@@ -130,8 +129,30 @@ func (w *committer) try(c *change) (out outcome, err error) {
 		out.evicted, err = evicted(tx)
 		return err
 	})
-	out.sums = w.rollups.found
+	if err == nil {
+		out.sums, w.rollups.found = w.rollups.found, nil
+	}
 	return out, err
+}
+
+// update is the store's, and once more without the sums of the bandwidth where
+// their pages cannot be read: those are derived, and stop no recorder.
+func (w *committer) update(f func(*txn) error) error {
+	before := len(w.rollups.found)
+	err := w.store.update(f)
+	if errors.Is(err, errSums) {
+		w.rollups.found = w.rollups.found[:before]
+		err = w.store.update(func(tx *txn) error {
+			if err := w.rollups.giveUp(tx); err != nil {
+				return err
+			}
+			return f(tx)
+		})
+	}
+	if err != nil {
+		w.rollups.found = w.rollups.found[:before]
+	}
+	return err
 }
 
 // pages is how many pages c writes for its values.
@@ -411,7 +432,7 @@ var errNoRoom = errors.New("journal: no room in the file, readers may hold the r
 func (w *committer) makeRoom(c *change) error {
 	pageSize := w.store.pageSize()
 	var given uint64
-	err := w.store.update(func(tx *txn) error {
+	err := w.update(func(tx *txn) error {
 		before, err := evicted(tx)
 		if err != nil {
 			return err

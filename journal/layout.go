@@ -14,6 +14,7 @@ var (
 	bucketIndex    = []byte("index")
 	bucketSessions = []byte("sessions")
 	bucketRollups  = []byte("rollups") // not in schema 1
+	bucketDamaged  = []byte("damaged") // not there but after damage: buckets that nobody reads any more
 
 	keyEvicted = []byte("evicted") // in meta: the last number that the ring gave up
 	keyCipher  = []byte("cipher")  // in meta: that and how the file is encrypted; absent: it is not

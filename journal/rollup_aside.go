@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // A sum that is damaged must not stop the recorder: records are what a journal
@@ -16,6 +18,10 @@ import (
 //	          leave that time out of the sums and read its records
 //	state     nobody knows then which records the values are of: all of them
 //	          go, and summing begins anew, as in a journal without sums
+//
+//	pages     where bbolt cannot find its way through the bucket's own pages, all
+//	          of it is put aside as it is, unread, in the bucket "damaged",
+//	          which the next vacuum leaves behind; summing begins anew
 //
 // It is logged, told by verify, and told to who asks for the bandwidth of the
 // time where the records are gone too. A damaged value that nothing is added
@@ -50,6 +56,49 @@ func (v *rollupValue) readAside(body []byte) error {
 	}
 	v.of, v.raw = body[0], bytes.Clone(body[1:])
 	return nil
+}
+
+// errSums means that the pages of the bucket are damaged: what was done in the
+// transaction may be half of it.
+var errSums = errors.New("journal: the sums of the bandwidth are damaged")
+
+// fence runs f, which uses the bucket. What is wrong with its pages does not
+// go through to who would then write nothing any more.
+func (l *rollupLimits) fence(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = damaged("rollups", 0, "%v", p)
+		}
+		var d *DamageError
+		if errors.As(err, &d) && (d.Bucket == "" || d.Bucket == string(bucketRollups)) {
+			l.broken, err = err, fmt.Errorf("%w: %v", errSums, d.Err)
+		}
+	}()
+	return closedError(f())
+}
+
+// giveUp puts the bucket aside, without a look at its pages, and begins a new
+// one.
+func (l *rollupLimits) giveUp(tx *txn) error {
+	all, err := tx.bolt.CreateBucketIfNotExists(bucketDamaged)
+	if err != nil {
+		return err
+	}
+	here, err := all.CreateBucket(key(uint64(tx.bolt.ID())))
+	if err != nil {
+		return err
+	}
+	if err := tx.bolt.MoveBucket(bucketRollups, nil, here); err != nil && !errors.Is(err, berrors.ErrBucketNotFound) {
+		return err
+	}
+	if _, err := tx.bolt.CreateBucket(bucketRollups); err != nil {
+		return err
+	}
+	b, err := appendOnly(tx, bucketRollups)
+	if err != nil {
+		return err
+	}
+	return l.setAside(b, kindState, max(0, l.now().Unix()), nil, l.broken)
 }
 
 // setAside keeps the bytes of a damaged value of which times it was.

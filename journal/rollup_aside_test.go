@@ -111,6 +111,87 @@ func testDamagedRollups(t *testing.T, key *Key) {
 	}
 }
 
+// Where it is the pages of the sums that are damaged, records are written on as
+// well, without a pause; verify tells of it until a vacuum has left them behind.
+func TestDamagedPagesOfRollupsStopNothing(t *testing.T) {
+	for name, harm := range map[string]func(page []byte){
+		"zeros":                func(page []byte) { clear(page) },
+		"another kind of page": func(page []byte) { page[8] = pageFreelist },
+		"many elements":        func(page []byte) { page[10], page[11] = 0xff, 0x7f },
+		"elements lie outside": func(page []byte) { page[boltPageHeader+7], page[boltPageHeader+elementSize+7] = 0x70, 0x70 },
+		"values are buckets":   func(page []byte) { page[boltPageHeader], page[boltPageHeader+elementSize] = leafBucket, leafBucket },
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := &stepClock{now: noon}
+			var log lockedLog
+			path := filepath.Join(t.TempDir(), "journal.db")
+			j := openTest(t, path, Options{sealBytes: 4 << 10, Now: clock.Now, clocks: clock.since(noon), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			n := 0
+			add := func() {
+				for i := range 60 {
+					appendAll(t, j, raw("650 BW 1000 2000"), raw("650 CIRC %s", noise(i, 100)))
+					clock.step(time.Minute)
+				}
+				n += 120
+				waitForSeal(t, j)
+			}
+			for range 4 {
+				add()
+			}
+			err := j.inWriter(within(t), func(*writer) error {
+				var root treeBucket
+				meta, err := newestMeta(j.store.file)
+				if err == nil {
+					root = newTree(j.store.file, meta, func(e error) { err = e }).buckets()[string(bucketRollups)]
+				}
+				if err != nil || root.root == 0 {
+					t.Fatalf("%+v, %v: there is no page", root, err)
+				}
+				page := make([]byte, meta.pageSize)
+				off := int64(root.root) * int64(meta.pageSize)
+				if _, err := j.store.file.ReadAt(page, off); err != nil {
+					return err
+				}
+				harm(page)
+				_, err = j.store.file.WriteAt(page, off)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			add()
+			add()
+			if st := j.Stats(); !st.Outage.IsZero() || st.WriteError != "" {
+				t.Fatalf("it is not written any more: %+v", st)
+			}
+			if n := strings.Count(log.String(), "level=ERROR"); n != 1 || !strings.Contains(log.String(), "all sums of before") {
+				t.Errorf("%d errors are logged, want one:\n%s", n, log.String())
+			}
+			if recs, gaps := readAll(t, j, Range{}); len(recs) != n || gaps != nil {
+				t.Errorf("%d records of %d, gaps %v", len(recs), n, gaps)
+			}
+			r := readRollups(t, j, time.Time{}, time.Time{})
+			if len(r.Holes) != 1 || r.Holes[0].Step != 0 || r.First < 400 || len(r.Hours) == 0 {
+				t.Errorf("records %d to %d are summed, holes %+v", r.First, r.Last, r.Holes)
+			}
+			if err := j.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if v, err := Verify(path, nil); err == nil || v.Records != uint64(n) {
+				t.Errorf("Verify: %+v, %v", v, err)
+			}
+			j = openTest(t, path, Options{sealBytes: 4 << 10, Now: clock.Now, clocks: clock.since(noon)})
+			add()
+			if _, err := j.Vacuum(within(t), Limits{}); err != nil {
+				t.Errorf("vacuum: %v", err)
+			}
+			if v := closeTest(t, j); v.Records != uint64(n) || len(v.Holes) != 1 {
+				t.Errorf("after a vacuum: %+v", v)
+			}
+		})
+	}
+}
+
 // Hours that are made again of the minutes are what they were, with what is
 // added; without all of the minutes they are not made again.
 func TestHoursAreMadeOfMinutes(t *testing.T) {

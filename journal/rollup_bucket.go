@@ -40,7 +40,8 @@ type rollupLimits struct {
 	bytes uint64
 	now   func() time.Time // wall time that is believed
 
-	found []string // damage that was met since it was emptied
+	found  []string // damage that was met since it was emptied
+	broken error    // why the bucket cannot be read, see errSums
 }
 
 func rollupBudget(maxSize int64) uint64 { return uint64(min(maxSize/rollupShare, maxRollups)) }
@@ -190,8 +191,13 @@ func batchSums(bucket string, data []byte) ([]stepSum, error) {
 }
 
 // add adds the sums of the records that h heads, unless it has them, and gives
-// up what is too old or too much.
+// up what is too old or too much. After errSums the transaction must be given
+// up.
 func (l *rollupLimits) add(tx *txn, h header, sums []stepSum) error {
+	return l.fence(func() error { return l.addTo(tx, h, sums) })
+}
+
+func (l *rollupLimits) addTo(tx *txn, h header, sums []stepSum) error {
 	b, err := appendOnly(tx, bucketRollups)
 	if err != nil {
 		return err

@@ -242,6 +242,21 @@ func (t *tree) eachOf(p *treePage, err error, visit func(element)) {
 	}
 }
 
+// walk visits all pages of a bucket and of the buckets in it.
+func (t *tree) walk(b treeBucket) {
+	t.each(b, func(e element) {
+		if !e.bucket {
+			return
+		}
+		in, err := t.asBucket(e)
+		if err != nil {
+			t.bad(err)
+			return
+		}
+		t.walk(in)
+	})
+}
+
 // buckets returns the buckets of the file by name.
 func (t *tree) buckets() map[string]treeBucket {
 	out := map[string]treeBucket{}

@@ -122,6 +122,9 @@ func (v *verifier) file() error {
 	v.tail(t, buckets)
 	v.sessions(t, buckets)
 	v.sums(t, buckets)
+	if b, ok := buckets[string(bucketDamaged)]; ok {
+		t.walk(b) // what is there is damage, and bbolt must not go there
+	}
 	if !t.broken && !v.garbled && meta.pages*uint64(meta.pageSize) <= uint64(size(f)) {
 		v.bolt()
 	}
