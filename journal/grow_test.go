@@ -159,6 +159,47 @@ func TestGrowthOfTheTail(t *testing.T) {
 	})
 }
 
+// What leaves the tail with a commit does not grow by it, and what grows is not
+// given up by the same commit, however little room there is.
+func TestGrowthAndWhatLeaves(t *testing.T) {
+	j := openTest(t, "", Options{})
+	for i := range 3 {
+		appendAll(t, j, bw(i, 1)...) // one batch
+	}
+	err := j.inWriter(within(t), func(w *writer) error {
+		b := w.number([]item{{wire: []byte("650 BW 1 2\r\n"), typ: event.BW, bit: bitOf(event.BW), us: 1}}, nil)
+		b.recs[0].Time, b.recs[0].Session = arrival(w.tail.batches[0].maxTime), w.tail.batches[0].session
+		w.encode(b)
+		c := &change{batch: b}
+		if c.grown = w.grow(c); len(c.replaced()) != 1 {
+			t.Fatalf("it takes the place of %v: nothing is tested", c.replaced())
+		}
+		errBack := errors.New("nothing is to be written")
+		err := j.store.update(func(tx *txn) error {
+			if err := j.committer.evict(tx, c, -1000, j.store.pageSize()); err != nil {
+				return err
+			}
+			given, err := evicted(tx)
+			if given > 0 {
+				t.Errorf("records up to %d are given up, and grow", given)
+			}
+			return errors.Join(err, errBack)
+		})
+		if !errors.Is(err, errBack) {
+			return err
+		}
+		c.promote = w.tail.batches
+		if c.grown = w.grow(c); len(c.replaced()) != 0 {
+			t.Errorf("what leaves the tail grows: %v", c.replaced())
+		}
+		w.grower.forget()
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // The pages that one event costs: the root page, the list of free pages and a
 // meta page, and now and then those of a tail that moves on. In a ring that is
 // full and has gone round the list of free pages stays short.

@@ -438,6 +438,51 @@ func TestLoweredLimit(t *testing.T) {
 	}
 }
 
+// A vacuum keeps what comes behind a border between two batches of the tail.
+// Meanwhile no batch grows over it.
+func TestVacuumFromTheMiddleOfTheTail(t *testing.T) {
+	clock := &stepClock{now: noon}
+	j := openTest(t, "", Options{Now: clock.Now, clocks: clock.since(noon)})
+	tail := func() (all []header) {
+		if err := j.inWriter(within(t), func(w *writer) error { all = slices.Clone(w.tail.batches); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	n := 0
+	for len(tail()) < 3 { // the last two grow, one into the other
+		appendAll(t, j, raw("650 NOTICE %s", noise(n, 300)))
+		n++
+	}
+	clock.step(growSpan / 2)
+	appendAll(t, j, raw("650 NOTICE %s", noise(n, 300)))
+	n++
+	border := tail()[2].first
+	c, err := j.beginVacuum(within(t), Limits{MaxAge: growSpan / 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.discard()
+	if err := c.begin(); err != nil || c.from != border {
+		t.Fatalf("it begins with record %d, not %d, %v: nothing is tested", c.from, border, err)
+	}
+	for range 250 {
+		appendAll(t, j, raw("650 NOTICE %s", noise(n, 300)))
+		n++
+	}
+	var v Vacuumed
+	if err := j.inWriter(within(t), func(w *writer) error { return j.swapIn(w, c, &v) }); err != nil || v.First != border {
+		t.Fatalf("%+v, %v; want it to begin with %d", v, err, border)
+	}
+	if err := c.old.close(); err != nil {
+		t.Error(err)
+	}
+	j.letRepack(within(t))
+	if recs, gaps := readAll(t, j, Range{}); gaps != nil || !slices.Equal(numbers(recs), span(border, uint64(n))) {
+		t.Errorf("%d records of %d to %d, gaps %v", len(recs), border, n, gaps)
+	}
+}
+
 // Whatever step a vacuum has come to when the process is killed, the next
 // opening finds all that was published, in a file that nobody else had.
 func TestVacuumKilledAtAnyStep(t *testing.T) {
