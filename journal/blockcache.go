@@ -20,8 +20,9 @@ type decoded struct {
 
 // blockCache keeps the runs used last.
 type blockCache struct {
-	mu   sync.Mutex
-	runs []*decoded // guarded by mu; used last comes last
+	mu      sync.Mutex
+	runs    []*decoded // guarded by mu; used last comes last
+	evicted uint64     // guarded by mu; the last number that the ring has given up
 }
 
 // get returns the run that holds seq, nil if it is not there.
@@ -40,8 +41,23 @@ func (b *blockCache) get(seq uint64) *decoded {
 func (b *blockCache) add(d *decoded) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if d.first <= b.evicted {
+		return // meanwhile
+	}
 	if len(b.runs) >= cachedBlocks {
 		b.runs = slices.Delete(b.runs, 0, 1)
 	}
 	b.runs = append(b.runs, d)
+}
+
+// evict drops what the ring has given up, up to record last: nobody may read
+// from memory what is gone from the file.
+func (b *blockCache) evict(last uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if last <= b.evicted {
+		return
+	}
+	b.evicted = last
+	b.runs = slices.DeleteFunc(b.runs, func(d *decoded) bool { return d.first <= last })
 }

@@ -361,3 +361,32 @@ func TestCursorLargeRecords(t *testing.T) {
 		}
 	}
 }
+
+// What the ring has given up is gone for those, too, who come for it while
+// somebody else has just read it.
+func TestCursorGetsNothingEvicted(t *testing.T) {
+	j := openTest(t, "", Options{MaxSize: 1 << 20, windowBytes: 1, sealBytes: 16 << 10})
+	appendAll(t, j, bw(1, 100)...)
+	appendAll(t, j, bw(1, 1)...)
+	read := func() (recs []Record, gaps []Gap) {
+		c := j.NewCursor(1, event.AllTypes())
+		defer c.Close()
+		ch, err := c.Next(within(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ch.Gap != nil {
+			gaps = append(gaps, *ch.Gap)
+		}
+		return slices.Clone(ch.Records), gaps
+	}
+	if recs, gaps := read(); len(recs) == 0 || recs[0].Seq != 1 || gaps != nil || j.cache.get(1) == nil {
+		t.Fatalf("%d records, gaps %v: nothing is tested", len(recs), gaps)
+	}
+	for i := 0; j.Stats().First <= 101; i++ {
+		appendAll(t, j, raw("650 NOTICE %s", noise(i, 20<<10)))
+	}
+	if _, gaps := read(); len(gaps) != 1 || gaps[0].From != 1 || gaps[0].To < 101 {
+		t.Errorf("gaps %v, want one from record 1", gaps)
+	}
+}

@@ -100,7 +100,7 @@ func start(s *store, opt Options) (*Journal, error) {
 	j.writer = &writer{
 		env: writerEnv{
 			commit: commit, expired: com.expired, reread: s.reread, note: s.writeNote, pause: j.pause, now: opt.Now, clock: j.q.clock,
-			publish: j.win.publish, ahead: j.win.publishAhead, settled: j.win.settled, evicted: j.win.evict,
+			publish: j.win.publish, ahead: j.win.publishAhead, settled: j.win.settled, evicted: j.evict,
 			seal:   func(job sealJob) { j.sealer.jobs <- job },
 			free:   s.freePages,
 			repack: func(r *repacker, t *tail) ([]header, error) { return r.find(s, t) },
@@ -126,6 +126,12 @@ func start(s *store, opt Options) (*Journal, error) {
 	go j.sealer.run(ctx)
 	go j.writer.run()
 	return j, nil
+}
+
+// evict forgets what the ring has given up, up to record last.
+func (j *Journal) evict(last uint64) {
+	j.win.evict(last)
+	j.cache.evict(last)
 }
 
 // state is what the writer must know of the file to go on.
