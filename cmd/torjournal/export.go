@@ -51,26 +51,30 @@ func exportRangeFlags() []cli.Flag {
 	return flags
 }
 
-// setFlags are flags for the words of the questions that data sets answer.
-// Events have their own.
+// setFlags are flags for the words of the questions that data sets answer, each
+// with the sets that have it. Events have their own.
 func setFlags() []cli.Flag {
-	var flags []cli.Flag
-	taken := map[string]bool{}
+	var words []query.Word
+	of := map[string][]string{}
 	for _, f := range pickFlags() {
-		taken[f.Names()[0]] = true
+		of[f.Names()[0]] = []string{export.Events}
 	}
 	for _, s := range export.Sets() {
 		q, _ := query.FindQuestion(s.Name)
 		for _, w := range q.Words {
-			if taken[w.Name] {
-				continue
+			if of[w.Name] == nil {
+				words = append(words, w)
 			}
-			taken[w.Name] = true
-			if w.Switch {
-				flags = append(flags, &cli.BoolFlag{Name: w.Name, Usage: w.Usage})
-			} else {
-				flags = append(flags, &cli.StringFlag{Name: w.Name, Usage: w.Usage})
-			}
+			of[w.Name] = append(of[w.Name], s.Name)
+		}
+	}
+	var flags []cli.Flag
+	for _, w := range words {
+		usage := w.Usage + " (of " + strings.Join(of[w.Name], ", ") + ")"
+		if w.Switch {
+			flags = append(flags, &cli.BoolFlag{Name: w.Name, Usage: usage})
+		} else {
+			flags = append(flags, &cli.StringFlag{Name: w.Name, Usage: usage})
 		}
 	}
 	return flags

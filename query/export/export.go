@@ -81,6 +81,7 @@ type Set struct {
 func Sets() []Set {
 	return []Set{
 		{"circuits", &query.Circuit{}},
+		{"streams", &query.Stream{}},
 		{"bandwidth", &query.Bandwidth{}},
 	}
 }

@@ -221,6 +221,12 @@ var schemas = map[string][]string{
 		"build_ms int64?", "life_ms int64?", "reason utf8?", "remote_reason utf8?",
 		"streams int64?", "read_bytes int64?", "written_bytes int64?",
 	},
+	"streams": {
+		"session int64", "id utf8", "circuits list<element: utf8>?", "target utf8?", "source utf8?", "purpose utf8?",
+		"opened timestamp[us, tz=UTC]?", "succeeded timestamp[us, tz=UTC]?", "closed timestamp[us, tz=UTC]?",
+		"status utf8?", "outcome utf8", "connect_ms int64?", "reason utf8?", "remote_reason utf8?",
+		"read_bytes int64?", "written_bytes int64?",
+	},
 	"bandwidth": {
 		"time timestamp[us, tz=UTC]", "step_s int64", "seconds int64",
 		"read_bytes int64?", "written_bytes int64?", "peak_read int64?", "peak_written int64?",
