@@ -17,8 +17,8 @@ func TestCompletion(t *testing.T) {
 		t.Skip("needs bash, zsh and fish")
 	}
 	for line, want := range map[string][]string{
-		"torjournal query ci":               {"circuits"},
-		"torjournal query --json ci":        {"circuits"},
+		"torjournal query bandw":            {"bandwidth"},
+		"torjournal query --json bandw":     {"bandwidth"},
 		"torjournal replay --show":          {"--show-cursor"},
 		"torjournal replay -o js":           {"json"},
 		"torjournal replay --since 1h -e C": {"CIRC", "CLIENTS_SEEN", "CONF_CHANGED", "CIRC_MINOR", "CONN_BW", "CIRC_BW", "CELL_STATS"},
