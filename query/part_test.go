@@ -71,6 +71,26 @@ func TestPartsTogetherAreTheAnswer(t *testing.T) {
 	}
 }
 
+// A part does not read the sessions before it, and what is in them makes no
+// difference.
+func TestPartsOfSessions(t *testing.T) {
+	one := corpus(t, "../testdata/corpus/client.jsonl")
+	m := &memory{}
+	for session := range uint64(3) {
+		for _, rec := range one.recs {
+			m.add(session+1, rec.Time.Add(time.Duration(session)*time.Hour), string(rec.Wire))
+		}
+	}
+	comparePages(t, "three sessions", m, journal.Range{})
+	comparePages(t, "two of them", m, journal.Range{Since: m.sessions[1].Begun.Add(time.Minute)})
+	comparePages(t, "the second", m, journal.Range{Session: 2})
+	m.read = 0
+	after := Place{At: int64(m.sessions[2].First)}
+	if _, err := circuits(t.Context(), m, journal.Range{}, CircuitPick{}, Part{After: &after}, func(*Circuit) error { return nil }); err != nil || m.read > len(one.recs) {
+		t.Errorf("%d of %d records were read for the last session, %v", m.read, len(m.recs), err)
+	}
+}
+
 func comparePages(t *testing.T, name string, m *memory, r journal.Range) {
 	t.Helper()
 	sizes := []int{3, 50}
