@@ -258,9 +258,9 @@ func (c *conn) info() ConnectionInfo {
 		expression = c.filter.Source()
 	}
 	c.mu.Unlock()
-	owns, onions := c.holds.list()
+	owns, onions, up := c.holds.list()
 	return ConnectionInfo{
-		OwnsTor: owns, Onions: onions,
+		OwnsTor: owns, Onions: onions, Upstream: up,
 		ID: c.id, Peer: peerName(c.sock), Listener: c.door.ln.Addr().String(), Since: c.since,
 		Authenticated: c.out.authenticated.Load(), History: c.history.Load(), Types: types, Filter: expression,
 		Replaying: c.out.replaying.Load(), Behind: c.out.late.Load(), Position: c.out.position.Load(),

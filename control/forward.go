@@ -14,7 +14,7 @@ func (c *conn) forward(cmd command) error {
 	w, note := c.holds.of(cmd, d.of(&r))
 	err := c.pass(cmd.raw, w, d.begin)
 	if err == nil {
-		note() // status knows it when the controller does
+		note(c.up) // status knows it when the controller does
 	}
 	d.answered(err)
 	err = c.settleReply(&r, err)

@@ -18,33 +18,38 @@ type holdings struct {
 	mu     sync.Mutex
 	tor    bool                // guarded by mu: tor ends with the connection
 	onions map[string]struct{} // guarded by mu: by service ID; nil: none
+	up     Upstream            // guarded by mu: the connection; nil if nothing is held
 }
 
-// list returns what is held; the onion services in order.
-func (h *holdings) list() (tor bool, onions []string) {
+// list returns what is held, the onion services in order, and by what; nil: by
+// nothing, for there is nothing.
+func (h *holdings) list() (tor bool, onions []string, up Upstream) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.tor, slices.Sorted(maps.Keys(h.onions))
+	if !h.tor && len(h.onions) == 0 {
+		return false, nil, nil
+	}
+	return h.tor, slices.Sorted(maps.Keys(h.onions)), h.up
 }
 
 // drop forgets all: the upstream connection has ended.
 func (h *holdings) drop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.tor, h.onions = false, nil
+	h.tor, h.onions, h.up = false, nil, nil
 }
 
 // of returns a writer that passes the reply to cmd on to w. When the reply is
-// whole, note says what has become of the holdings.
-func (h *holdings) of(cmd command, w io.Writer) (_ io.Writer, note func()) {
+// whole, note says what has become of the holdings of up, by which it came.
+func (h *holdings) of(cmd command, w io.Writer) (_ io.Writer, note func(up Upstream)) {
 	switch cmd.verb {
 	case "TAKEOWNERSHIP", "DROPOWNERSHIP", "ADD_ONION", "DEL_ONION":
 	default:
-		return w, func() {}
+		return w, func(Upstream) {}
 	}
 	cmd.args = strings.Clone(cmd.args) // it may lie in a buffer that is used again
 	head := &headReader{to: w}
-	return head, func() { h.note(cmd, head) }
+	return head, func(up Upstream) { h.note(cmd, head, up) }
 }
 
 // headReader keeps the first line of a reply.
@@ -67,13 +72,14 @@ func (r *headReader) Write(p []byte) (int, error) {
 // ADD_ONION, with the service's ID, has 72.
 const maxHead = 128
 
-func (h *holdings) note(cmd command, head *headReader) {
+func (h *holdings) note(cmd command, head *headReader, up Upstream) {
 	line := strings.TrimRight(string(head.line), "\r")
 	if !strings.HasPrefix(line, "250") {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.up = up
 	switch cmd.verb {
 	case "TAKEOWNERSHIP":
 		h.tor = true

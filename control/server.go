@@ -217,6 +217,7 @@ type ConnectionInfo struct {
 	Position      uint64    // the next record its cursor will look at; 0: it has none
 	OwnsTor       bool      // it took ownership of tor, which ends with it
 	Onions        []string  // service IDs of the onion services that end with it
+	Upstream      Upstream  // what all that really ends with; nil where there is nothing. It is the connection's
 }
 
 // Connections returns the connections of this moment, oldest first.

@@ -206,8 +206,12 @@ func TestHoldingsAreTold(t *testing.T) {
 	if !strings.Contains(out, "owns tor, which ends with it; onion services that end with it: "+c.Onions[0]) {
 		t.Errorf("torjournal status: %s", out)
 	}
+	second := dialWire(t, addr, journal)
+	if got := second.ask(newOnion); got != "250 OK" {
+		t.Fatal(got)
+	}
 	r.stop()
-	for _, want := range []string{"tor ends now", "onion services end now", c.Onions[0]} {
+	for _, want := range []string{"tor ends now", c.Onions[0], "onion services end now"} {
 		if !strings.Contains(r.log.String(), want) {
 			t.Errorf("the log does not say %q: %s", want, r.log)
 		}

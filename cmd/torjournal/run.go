@@ -79,7 +79,7 @@ const maxCommitDelay = time.Minute
 // runConfig checks every flag before anything is opened.
 func (p program) runConfig(c *cli.Context) (cfg daemon.Config, err error) {
 	cfg = daemon.Config{
-		Version: version, Name: c.String("source-name"), Record: c.String("record"), Group: c.String("group"), Heap: daemon.HeapBudget,
+		Version: version, Name: c.String("source-name"), Record: c.String("record"), Group: c.String("group"), Heap: daemon.HeapBudget, Manager: daemon.FindManager(),
 		Credentials: controlport.Credentials{
 			Password: c.String("attach-password"), HasPassword: c.IsSet("attach-password"), CookieFile: c.String("attach-cookie"),
 		},

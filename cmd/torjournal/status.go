@@ -124,6 +124,16 @@ func (p program) printStatus(st daemon.Status, loc *time.Location) error {
 	for _, c := range st.Connections {
 		fmt.Fprintf(w, "\t#%d %s on %s since %s%s\n", c.ID, c.Peer, c.Listener, c.Since.In(loc).Format(shortTime), connectionNotes(c))
 	}
+	for _, l := range st.Legacies {
+		var what []string
+		if l.OwnsTor {
+			what = append(what, "tor")
+		}
+		if len(l.Onions) > 0 {
+			what = append(what, "onion services "+printable(strings.Join(l.Onions, " ")))
+		}
+		fmt.Fprintf(w, "kept alive:\t%s, for a controller of before the restart of %s\n", strings.Join(what, " and "), l.Since.In(loc).Format(shortTime))
+	}
 	if len(st.Subscribers) > 0 {
 		fmt.Fprintf(w, "subscribers:\t%s\n", byCount(st.Subscribers))
 	}

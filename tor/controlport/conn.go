@@ -121,6 +121,17 @@ func New(nc net.Conn, events func(wires [][]byte)) *Conn {
 	return c
 }
 
+// SyscallConn returns the socket, for who hands a duplicate of it to another
+// process: tor sees the connection end when the last one is closed. Nothing is
+// to be read from it or written to it.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) {
+	sock, ok := c.nc.(syscall.Conn)
+	if !ok {
+		return nil, errors.New("controlport: the connection is not a socket's own")
+	}
+	return sock.SyscallConn()
+}
+
 // Done returns a channel that is closed when the connection has ended and the
 // event function has been called for the last time.
 func (c *Conn) Done() <-chan struct{} { return c.done }

@@ -32,16 +32,22 @@ func (d *Daemon) untilTold(ctx context.Context) (context.Context, context.Cancel
 	}
 }
 
-// tellHolders logs what ends with the connections of controllers.
+// tellHolders hands on what shall not end with the connections of controllers,
+// where there is somebody to take it, and logs what becomes of it.
 func (d *Daemon) tellHolders() {
 	for _, c := range d.server.Connections() {
-		if c.OwnsTor {
+		onions := strings.Join(c.Onions, " ")
+		switch {
+		case !c.OwnsTor && len(c.Onions) == 0:
+		case d.legacies.bequeath(c):
+			d.cfg.Logger.Warn("the service manager is given a connection that keeps tor, or onion services, alive over a restart, if the unit has FileDescriptorStoreMax=; they end when the service stops for good",
+				"conn", c.ID, "peer", c.Peer, "owns_tor", c.OwnsTor, "onions", onions)
+		case c.OwnsTor:
 			d.cfg.Logger.Warn("tor ends now: the controller that owns it came through this recorder, and its connection ends with it; start tor again",
-				"conn", c.ID, "peer", c.Peer)
-		}
-		if len(c.Onions) > 0 {
+				"conn", c.ID, "peer", c.Peer, "onions", onions)
+		default:
 			d.cfg.Logger.Warn("onion services end now: they were made without Flags=Detach by a controller that came through this recorder; it has to make them again",
-				"conn", c.ID, "peer", c.Peer, "onions", strings.Join(c.Onions, " "))
+				"conn", c.ID, "peer", c.Peer, "onions", onions)
 		}
 	}
 }

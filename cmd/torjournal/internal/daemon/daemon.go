@@ -64,6 +64,8 @@ type Config struct {
 
 	// Ready, if not nil, is called once when everything listens.
 	Ready func()
+
+	Manager Manager // who started this process
 }
 
 // Daemon is a running recorder.
@@ -78,6 +80,7 @@ type Daemon struct {
 	server    *control.Server
 	upkeep    *upkeep
 	rates     meter
+	legacies  *legacies
 	listeners []namedListener
 }
 
@@ -113,6 +116,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return &PlaceError{err}
 	}
 	d := &Daemon{cfg: cfg, started: time.Now(), hasher: hasher, journal: j}
+	d.legacies = &legacies{manager: cfg.Manager, log: cfg.Logger, held: make(map[string]Legacy)}
 	defer func() {
 		if cerr := j.Close(); err == nil {
 			err = cerr
@@ -215,6 +219,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	servers.Go(func() { keepHeap(serving, d.cfg.Heap, d.server.PackedBytes) })
 	servers.Go(func() { checkOnce(recording, d.journal, d.cfg.Logger) })
 	run(func(ctx context.Context) error { d.reread(ctx); return nil })
+	servers.Go(func() { d.legacies.run(serving) })
 	d.announce()
 
 	err = d.source.Run(recording)
@@ -237,6 +242,9 @@ func (d *Daemon) announce() {
 	}
 	if d.cfg.Ready != nil {
 		d.cfg.Ready()
+	}
+	if err := d.cfg.Manager.notify("READY=1", nil); err != nil {
+		d.cfg.Logger.Warn("the service manager does not know that the recorder is ready", "error", err)
 	}
 }
 

@@ -23,6 +23,7 @@ type Status struct {
 	Rates       Rates              `json:"rates"`
 	Listeners   []string           `json:"listeners"`
 	Connections []ConnectionStatus `json:"connections"`
+	Legacies    []Legacy           `json:"legacies,omitempty"` // connections to tor that outlived a restart
 	Subscribers map[event.Type]int `json:"subscribers"`
 	HeapBytes   uint64             `json:"heap_bytes"`
 }
@@ -116,8 +117,8 @@ func (d *Daemon) status() Status {
 		Source:    d.sourceStatus(),
 		Rates:     d.rates.rates(),
 		Listeners: []string{}, Connections: []ConnectionStatus{},
-		Subscribers: d.server.SubscriberCounts(),
-		HeapBytes:   mem.HeapAlloc,
+		Legacies: d.legacies.list(), Subscribers: d.server.SubscriberCounts(),
+		HeapBytes: mem.HeapAlloc,
 	}
 	for _, l := range d.listeners {
 		s.Listeners = append(s.Listeners, l.name)
