@@ -38,8 +38,9 @@ const blockEvents = 64 << 10
 // blockStored bounds what a block is made of, in bytes as stored, where records
 // can hardly be compressed: a block that takes the place of others, and the ring
 // that gives one up, leave as many pages free, and the list of them is written
-// with each commit. = 256 pages, half of what one page can list.
-const blockStored = 1 << 20
+// with each commit, as are the pages between blocks of other sizes. = 128 pages, a
+// quarter of what one page can list.
+const blockStored = 512 << 10
 
 func (t *tail) empty() bool { return len(t.batches) == 0 }
 

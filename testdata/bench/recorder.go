@@ -31,6 +31,7 @@ const (
 	torjournal = "torjournal"
 	textLog    = "text"
 	sqliteDB   = "sqlite"
+	nothing    = "nothing" // keeps nothing: what the way through a recorder takes alone
 )
 
 // record starts a recorder of the given kind in a folder, and returns when it

@@ -1,6 +1,6 @@
 // Peer is what torjournal is measured against, each as its own process:
 //
-//	peer record text|sqlite TOR SERVES FILE   a recorder with another store
+//	peer record text|sqlite|nothing TOR SERVES FILE   a recorder with another store
 //	peer nats ADDRESS                         a NATS server
 package main
 
