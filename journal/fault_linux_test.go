@@ -132,10 +132,26 @@ func TestRecordOnAFailingDisk(t *testing.T) {
 			}
 		})
 	}
-	for range 30 {
+	comes := func(what func() bool) {
+		for ctx := within(t); ctx.Err() == nil; time.Sleep(time.Millisecond) {
+			mu.Lock()
+			done := what()
+			mu.Unlock()
+			if done {
+				return
+			}
+		}
+	}
+	for round := range 30 {
 		time.Sleep(3 * time.Millisecond)
+		if round == 0 {
+			comes(func() bool { return len(said) > 0 })
+		}
 		s.breakBy("/dev/full", os.O_RDWR)
 		time.Sleep(3 * time.Millisecond)
+		if round == 0 {
+			comes(func() bool { return refused > 0 })
+		}
 		s.heal()
 		awaitEnd(t, j)
 	}
