@@ -257,7 +257,7 @@ func (f *forgetful) Next(context.Context) (journal.Chunk, error) {
 	return journal.Chunk{}, nil
 }
 
-// BenchmarkDelivery says what a connection costs with and without a filter,
+// BenchmarkFilteredDelivery says what a connection costs with and without a filter,
 // an event.
 func BenchmarkFilteredDelivery(b *testing.B) {
 	for _, e := range []string{"", "Read > 0", "Status == 'FAILED'"} {
