@@ -113,12 +113,13 @@ func testDamagedRollups(t *testing.T, key *Key) {
 
 // Where it is the pages of the sums that are damaged, records are written on as
 // well, without a pause; verify tells of it until a vacuum has left them behind.
+// Where elements lie outside of the page is not among it: bbolt then reads what
+// memory there is, and whether that faults is luck.
 func TestDamagedPagesOfRollupsStopNothing(t *testing.T) {
 	for name, harm := range map[string]func(page []byte){
 		"zeros":                func(page []byte) { clear(page) },
 		"another kind of page": func(page []byte) { page[8] = pageFreelist },
 		"many elements":        func(page []byte) { page[10], page[11] = 0xff, 0x7f },
-		"elements lie outside": func(page []byte) { page[boltPageHeader+7], page[boltPageHeader+elementSize+7] = 0x70, 0x70 },
 		"values are buckets":   func(page []byte) { page[boltPageHeader], page[boltPageHeader+elementSize] = leafBucket, leafBucket },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -132,8 +133,8 @@ func TestDamagedPagesOfRollupsStopNothing(t *testing.T) {
 					appendAll(t, j, raw("650 BW 1000 2000"), raw("650 CIRC %s", noise(i, 100)))
 					clock.step(time.Minute)
 				}
-				n += 120
 				waitForSeal(t, j)
+				n = int(j.Stats().Last) // it may have appended some itself
 			}
 			for range 4 {
 				add()
