@@ -350,5 +350,5 @@ func (w *atWalk) take(rec *journal.Record) error {
 	return nil
 }
 
-// clockText is a time as messages have it.
+// clockText is a time as messages and records have it.
 func clockText(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }

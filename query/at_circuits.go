@@ -1,7 +1,6 @@
 package query
 
 import (
-	"iter"
 	"slices"
 	"strings"
 
@@ -129,16 +128,10 @@ func isSocks(word string) bool {
 	return strings.HasPrefix(word, "SOCKS_USERNAME=") || strings.HasPrefix(word, "SOCKS_PASSWORD=")
 }
 
-func (l *circuitLineup) lines() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for id, e := range l.inOrder() {
-			line := id + " " + e.status
-			if e.text != "" {
-				line += " " + e.text
-			}
-			if !yield(line) {
-				return
-			}
-		}
+func (*circuitLineup) line(id string, e *entry) string {
+	line := id + " " + e.status
+	if e.text != "" {
+		line += " " + e.text
 	}
+	return line
 }

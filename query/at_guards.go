@@ -1,7 +1,6 @@
 package query
 
 import (
-	"iter"
 	"strings"
 
 	"torjournal/tor/event"
@@ -62,16 +61,10 @@ func (l *guardLineup) take(t *tell) {
 	}
 }
 
-func (l *guardLineup) lines() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, e := range l.inOrder() {
-			line := e.text + " " + e.status
-			if e.since != "" {
-				line += " " + e.since
-			}
-			if !yield(line) {
-				return
-			}
-		}
+func (*guardLineup) line(_ string, e *entry) string {
+	line := e.text + " " + e.status
+	if e.since != "" {
+		line += " " + e.since
 	}
+	return line
 }

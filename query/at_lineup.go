@@ -15,12 +15,13 @@ import (
 // lineup is what stands of one kind. It begins with a snapshot's lines and
 // takes the events after it, which may tell once more what those say.
 type lineup interface {
-	types() event.Set        // events that take looks at
-	makers() event.Set       // of them those that make and end entries
-	stands(line string)      // a line of a snapshot
-	take(t *tell)            // an event
-	lines() iter.Seq[string] // as tor answers, in the order in which they were first told
-	size() int               // bytes of entries
+	types() event.Set                   // events that take looks at
+	makers() event.Set                  // of them those that make and end entries
+	stands(line string)                 // a line of a snapshot
+	take(t *tell)                       // an event
+	inOrder() iter.Seq2[string, *entry] // what stands, in the order in which it was first told
+	line(key string, e *entry) string   // an entry as tor answers
+	size() int                          // bytes of entries
 }
 
 func newLineup(k Kind) (lineup, bool) {

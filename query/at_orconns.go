@@ -1,7 +1,6 @@
 package query
 
 import (
-	"iter"
 	"strconv"
 	"strings"
 
@@ -106,12 +105,4 @@ func betterName(old, name string) string {
 	return name
 }
 
-func (l *orconnLineup) lines() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, e := range l.inOrder() {
-			if !yield(e.text + " " + e.status) {
-				return
-			}
-		}
-	}
-}
+func (*orconnLineup) line(_ string, e *entry) string { return e.text + " " + e.status }

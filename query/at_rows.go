@@ -12,10 +12,17 @@ import (
 // has it (control-spec 3.9), without line ends, in the order in which the
 // records first tell of them.
 func (m *Moment) Lines(k Kind) iter.Seq[string] {
-	if l, ok := m.lineups[k]; ok {
-		return l.lines()
+	return func(yield func(string) bool) {
+		l, ok := m.lineups[k]
+		if !ok {
+			return
+		}
+		for key, e := range l.inOrder() {
+			if !yield(l.line(key, e)) {
+				return
+			}
+		}
 	}
-	return func(func(string) bool) {}
 }
 
 // Answer returns tor's answer to the GETINFO of one kind, under the given key:

@@ -1,7 +1,6 @@
 package query
 
 import (
-	"iter"
 	"strings"
 
 	"torjournal/tor/event"
@@ -78,12 +77,6 @@ func (e *entry) waiting() string {
 	return streamNew
 }
 
-func (l *streamLineup) lines() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for id, e := range l.inOrder() {
-			if !yield(id + " " + e.status + " " + e.circ + " " + e.text) {
-				return
-			}
-		}
-	}
+func (*streamLineup) line(id string, e *entry) string {
+	return id + " " + e.status + " " + e.circ + " " + e.text
 }

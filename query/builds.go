@@ -70,6 +70,8 @@ type TimeoutSet struct {
 // Place is Row's.
 func (b *Build) Place() Place { return b.place }
 
+func (b *Build) stand(at Place) { b.place = at }
+
 // Builds calls emit for the distribution of build times of the circuits of r, as
 // Circuits has them, its buckets, and the timeouts that tor computed within r: each
 // that differs from the one before by a tenth, and whatever else happened to it.
@@ -82,35 +84,19 @@ func Builds(ctx context.Context, rd journal.Reader, r journal.Range, part Part, 
 }
 
 func builds(ctx context.Context, src source, r journal.Range, part Part, emit func(*Build) error) ([]journal.Gap, error) {
-	w := newCircuitWalk(src, r, CircuitPick{}, Part{Memory: part.Memory})
 	b := buildBook{learning: map[uint64][]learningSpan{}}
-	w.types = endTypes.Union(event.NewSet(event.BUILDTIMEOUT_SET))
-	circuits := w.hear
-	w.hear = func(rec *journal.Record, e event.Event) {
+	w := newCircuitCount(src, r, part, b.circuit, event.BUILDTIMEOUT_SET)
+	w.overhear(func(rec *journal.Record, e event.Event) {
 		if ev, ok := e.(*event.BuildTimeoutSet); ok {
 			b.timeout(rec, ev, w.inRange(rec.Time))
 		}
-		circuits(rec, e)
-	}
-	w.wanted = func(l *life) bool {
-		b.circuit(l)
-		return false
-	}
+	})
 	beside := w.beside
 	w.beside = func() int { return beside() + len(b.times)*8 + len(b.timeouts)*entryBytes }
-	if err := w.read(ctx); err != nil {
+	if err := w.count(ctx); err != nil {
 		return w.gaps, err
 	}
-	w.chosen()
-	for i, row := range append(b.distribution(), b.timeouts...) {
-		if row.place = (Place{At: int64(i)}); !part.begun(row.place) {
-			continue
-		}
-		if err := emit(row); err != nil {
-			return w.gaps, err
-		}
-	}
-	return w.gaps, nil
+	return w.gaps, inOrder(append(b.distribution(), b.timeouts...), part, emit)
 }
 
 // buildBook keeps account of build times.
@@ -180,7 +166,7 @@ func (b *buildBook) distribution() []*Build {
 	}
 	sum.BuildTimes = new(BuildTimes)
 	slices.Sort(b.times)
-	rank := func(p float64) int64 { return b.times[max(1, int(math.Ceil(p*float64(n))))-1] }
+	rank := func(p float64) int64 { return nearestRank(b.times, p) }
 	sum.MinMS, sum.MaxMS = b.times[0], b.times[n-1]
 	sum.P10MS, sum.P50MS, sum.P80MS, sum.P90MS, sum.P95MS, sum.P99MS = rank(.10), rank(.50), rank(.80), rank(.90), rank(.95), rank(.99)
 	var total int64
@@ -189,6 +175,12 @@ func (b *buildBook) distribution() []*Build {
 	}
 	sum.MeanMS = total / int64(n)
 	return append([]*Build{sum}, b.buckets(sum.P99MS)...)
+}
+
+// nearestRank returns the value that a share p of the sorted values does not
+// exceed. There must be one.
+func nearestRank(sorted []int64, p float64) int64 {
+	return sorted[max(1, int(math.Ceil(p*float64(len(sorted)))))-1]
 }
 
 // buckets puts the times into parts of a round length; empty ones in front and

@@ -35,27 +35,16 @@ func Circuits(ctx context.Context, rd journal.Reader, r journal.Range, pick Circ
 }
 
 func circuits(ctx context.Context, src source, r journal.Range, pick CircuitPick, part Part, emit func(*Circuit) error) ([]journal.Gap, error) {
-	for {
+	return eachLife(ctx, part, func(part Part) (*census[*life], func(*life) error) {
 		w := newCircuitWalk(src, r, pick, part)
-		if err := w.read(ctx); err != nil {
-			return w.gaps, err
-		}
-		lives := w.chosen()
-		if w.short(lives) {
-			part.Rows *= 2
-			continue
-		}
-		for _, l := range lives {
+		return w.census, func(l *life) error {
 			tells, err := w.told(ctx, l.session)
-			if err == nil {
-				err = emit(l.row(tells.streams, tells.bytes))
-			}
 			if err != nil {
-				return w.gaps, err
+				return err
 			}
+			return emit(l.row(tells.streams, tells.bytes))
 		}
-		return w.gaps, nil
-	}
+	})
 }
 
 // circuitWalk reads the records of circuits.
@@ -74,6 +63,37 @@ func newCircuitWalk(src source, r journal.Range, pick CircuitPick, part Part) *c
 	w.turn = func() { clear(w.streams) }
 	w.beside = func() int { return len(w.streams) * entryBytes }
 	return w
+}
+
+// newCircuitCount begins a walk that keeps no circuit: each is called for every
+// one of which any life lies in r, once, when it is over or at the end. It reads
+// endTypes and types.
+func newCircuitCount(src source, r journal.Range, part Part, each func(*life), types ...event.Type) *circuitWalk {
+	w := newCircuitWalk(src, r, CircuitPick{}, Part{Memory: part.Memory})
+	w.types = endTypes.Union(event.NewSet(types...))
+	w.wanted = func(l *life) bool {
+		each(l)
+		return false
+	}
+	return w
+}
+
+// overhear lets hear have each record before the walk.
+func (w *circuitWalk) overhear(hear func(*journal.Record, event.Event)) {
+	walk := w.hear
+	w.hear = func(rec *journal.Record, e event.Event) {
+		hear(rec, e)
+		walk(rec, e)
+	}
+}
+
+// count walks to the end.
+func (w *circuitWalk) count(ctx context.Context) error {
+	if err := w.read(ctx); err != nil {
+		return err
+	}
+	w.chosen() // those that stand are asked about now
+	return nil
 }
 
 // tells is what a session is known to record: only then is none zero.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"strings"
@@ -78,6 +79,8 @@ type Failure struct {
 // Place is Row's.
 func (f *Failure) Place() Place { return f.place }
 
+func (f *Failure) stand(at Place) { f.place = at }
+
 // Failures calls emit for every group of circuits in which one failed, those
 // with most failures first; positions, purposes and hours without a failure are
 // told too, positions and hours in their order. The first hop's links come behind
@@ -94,27 +97,13 @@ func failures(ctx context.Context, src source, r journal.Range, by string, part 
 	if !slices.Contains(FailureGroups(), by) {
 		return nil, fmt.Errorf("query: failures by %q: there are %s", by, strings.Join(FailureGroups(), ", "))
 	}
-	w := newCircuitWalk(src, r, CircuitPick{}, Part{Memory: part.Memory})
-	w.types = endTypes
 	f := failureSums{by: by, groups: map[groupKey]*failureSum{}}
-	w.wanted = func(l *life) bool { // each is asked about once, when it is over or at the end
-		f.add(l)
-		return false
-	}
+	w := newCircuitCount(src, r, part, f.add)
 	w.beside = func() int { return len(f.groups) * 2 * entryBytes }
-	if err := w.read(ctx); err != nil {
+	if err := w.count(ctx); err != nil {
 		return w.gaps, err
 	}
-	w.chosen()
-	for i, row := range f.rows() {
-		if row.place = (Place{At: int64(i)}); !part.begun(row.place) {
-			continue
-		}
-		if err := emit(row); err != nil {
-			return w.gaps, err
-		}
-	}
-	return w.gaps, nil
+	return w.gaps, inOrder(f.rows(), part, emit)
 }
 
 // failureSums counts circuits.
@@ -208,6 +197,21 @@ func (l *life) broken() (from, to string) {
 	return from, to
 }
 
+// tried yields the relays that a circuit went over or tried to, each with its
+// first place in the path.
+func (l *life) tried() iter.Seq2[int, string] {
+	return func(yield func(int, string) bool) {
+		for i, relay := range l.path {
+			if l.failed && i > l.failedHops || slices.Contains(l.path[:i], relay) {
+				continue
+			}
+			if !yield(i, relay) {
+				return
+			}
+		}
+	}
+}
+
 // links counts a circuit for each link that it went over or tried to: those to
 // relays, and that from each relay to whoever follows.
 func (f *failureSums) links(l *life) {
@@ -233,12 +237,7 @@ func (f *failureSums) links(l *life) {
 // relays counts a circuit for each relay that it went over or tried to.
 func (f *failureSums) relays(l *life) {
 	from, to := l.broken()
-	seen := map[string]bool{}
-	for i, relay := range l.path {
-		if seen[relay] || l.failed && i > l.failedHops {
-			continue
-		}
-		seen[relay] = true
+	for i, relay := range l.tried() {
 		at := l.failed && (relay == from || relay == to)
 		s := f.count(groupKey{a: relay}, l, at)
 		if !at {

@@ -39,24 +39,16 @@ func Guards(ctx context.Context, rd journal.Reader, r journal.Range, part Part, 
 }
 
 func guards(ctx context.Context, src source, r journal.Range, part Part, emit func(*Guard) error) ([]journal.Gap, error) {
-	w := newCircuitWalk(src, r, CircuitPick{}, Part{Memory: part.Memory})
 	g := guardBook{byRelay: map[guardKey]*Guard{}, used: map[guardKey][2]int{}}
-	w.types = endTypes.Union(event.NewSet(event.GUARD))
-	circuits := w.hear
-	w.hear = func(rec *journal.Record, e event.Event) {
+	w := newCircuitCount(src, r, part, g.circuit, event.GUARD)
+	w.overhear(func(rec *journal.Record, e event.Event) {
 		if w.before(rec.Time) {
 			g.record(rec, e)
 		}
-		circuits(rec, e)
-	}
-	w.wanted = func(l *life) bool {
-		g.circuit(l)
-		return false
-	}
-	if err := w.read(ctx); err != nil {
+	})
+	if err := w.count(ctx); err != nil {
 		return w.gaps, err
 	}
-	w.chosen()
 	for _, row := range g.rows {
 		if row.Status == "DROPPED" && row.Last.Before(r.Since) || !part.begun(row.place) {
 			continue

@@ -99,6 +99,29 @@ func newCensus[L living](src source, r journal.Range, part Part) *census[L] {
 	return &census[L]{walker: walker{src: src}, r: r, part: part, lives: map[string]L{}, measured: map[L]bool{}}
 }
 
+// eachLife calls emit, as walk returns it, for the lives of an answer, in order.
+// walk begins one that gives a part; where that turns out too small it is asked
+// for another.
+func eachLife[L living](ctx context.Context, part Part, walk func(Part) (*census[L], func(L) error)) ([]journal.Gap, error) {
+	for {
+		w, emit := walk(part)
+		if err := w.read(ctx); err != nil {
+			return w.gaps, err
+		}
+		lives := w.chosen()
+		if w.short(lives) {
+			part.Rows *= 2
+			continue
+		}
+		for _, l := range lives {
+			if err := emit(l); err != nil {
+				return w.gaps, err
+			}
+		}
+		return w.gaps, nil
+	}
+}
+
 // read takes the records from where the answer begins to where it ends.
 func (w *census[L]) read(ctx context.Context) error {
 	sessions, err := w.sessions(ctx)

@@ -66,7 +66,7 @@ func ORConns(ctx context.Context, rd journal.Reader, r journal.Range, pick ORCon
 }
 
 func orConns(ctx context.Context, src source, r journal.Range, pick ORConnPick, part Part, emit func(*ORConn) error) ([]journal.Gap, error) {
-	for {
+	return eachLife(ctx, part, func(part Part) (*census[*orConnLife], func(*orConnLife) error) {
 		w := newCensus[*orConnLife](src, r, part)
 		w.types = event.NewSet(event.ORCONN)
 		w.born = func(b being) *orConnLife { return &orConnLife{being: b} }
@@ -81,28 +81,15 @@ func orConns(ctx context.Context, src source, r journal.Range, pick ORConnPick, 
 			if id == "" {
 				id = ev.Target // of a tor that does not number them
 			}
-			if ev.Status == "NEW" || ev.Status == statusLaunched {
+			if ev.Status == orconnNew || ev.Status == statusLaunched {
 				w.again(id)
 			}
 			l := w.life(id, rec)
 			l.event(ev, Stamp{rec.Time})
 			w.review(l)
 		}
-		if err := w.read(ctx); err != nil {
-			return w.gaps, err
-		}
-		lives := w.chosen()
-		if w.short(lives) {
-			part.Rows *= 2
-			continue
-		}
-		for _, l := range lives {
-			if err := emit(l.row()); err != nil {
-				return w.gaps, err
-			}
-		}
-		return w.gaps, nil
-	}
+		return w, func(l *orConnLife) error { return emit(l.row()) }
+	})
 }
 
 // orConnLife is the state machine of one connection.
@@ -127,9 +114,9 @@ func (l *orConnLife) event(ev *event.ORConn, at Stamp) {
 	}
 	o.ID, o.Status = strings.Clone(ev.ID), strings.Clone(ev.Status)
 	switch ev.Status {
-	case "NEW", statusLaunched:
-		o.Launched, o.Incoming = at, ev.Status == "NEW"
-	case "CONNECTED":
+	case orconnNew, statusLaunched:
+		o.Launched, o.Incoming = at, ev.Status == orconnNew
+	case orconnConnected:
 		if o.Connected.IsZero() {
 			o.Connected = at
 		}
@@ -150,7 +137,7 @@ func (l *orConnLife) row() *ORConn {
 		o.Outcome = Closed
 	case l.lost():
 		o.Outcome = Lost
-	case o.Status == "CONNECTED":
+	case o.Status == orconnConnected:
 		o.Outcome = Open
 	default:
 		o.Outcome = Connecting

@@ -56,6 +56,21 @@ type Part struct {
 // begun reports whether a row at p is not before the part.
 func (p *Part) begun(at Place) bool { return p.After == nil || at.After(*p.After) }
 
+// inOrder emits the rows of an answer that is known as a whole, each at the place
+// that it has there.
+func inOrder[R interface{ stand(Place) }](rows []R, part Part, emit func(R) error) error {
+	for i, row := range rows {
+		at := Place{At: int64(i)}
+		if row.stand(at); !part.begun(at) {
+			continue
+		}
+		if err := emit(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // ErrTooMuch says that the memory of a Part is not enough for its answer.
 var ErrTooMuch = errors.New("query: the answer takes too much memory: narrow the range")
 

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -16,7 +17,7 @@ import (
 type Question struct {
 	Name  string // "circuits"
 	Words []Word // what narrows the answer, beside its range
-	rows  func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (Notes, error)
+	rows  asking
 }
 
 // Word is one that narrows an answer.
@@ -98,76 +99,63 @@ func (q Question) Rows(ctx context.Context, rd journal.Reader, r journal.Range, 
 
 func rowOf[R Row](emit func(Row) error) func(R) error { return func(r R) error { return emit(r) } }
 
+// asking answers a question, see Question.Rows.
+type asking func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (Notes, error)
+
+// rowsOf asks for rows that no words narrow.
+func rowsOf[R Row](ask func(context.Context, journal.Reader, journal.Range, Part, func(R) error) ([]journal.Gap, error)) asking {
+	return func(ctx context.Context, rd journal.Reader, r journal.Range, _ *Options, part Part, emit func(Row) error) (n Notes, err error) {
+		n.Gaps, err = ask(ctx, rd, r, part, rowOf[R](emit))
+		return n, err
+	}
+}
+
+// rowsBy asks for rows that are picked by what words say.
+func rowsBy[R Row, P any](ask func(context.Context, journal.Reader, journal.Range, P, Part, func(R) error) ([]journal.Gap, error), pick func(*Options) P) asking {
+	return func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
+		n.Gaps, err = ask(ctx, rd, r, pick(o), part, rowOf[R](emit))
+		return n, err
+	}
+}
+
+// stepsOf asks for a timeline.
+func stepsOf(ask func(context.Context, journal.Reader, journal.Range, string, Part, func(*Step) error) (Timeline, error)) asking {
+	return func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (Notes, error) {
+		line, err := ask(ctx, rd, r, o.id, part, rowOf[*Step](emit))
+		return Notes{Gaps: line.Gaps, Also: line.Also}, err
+	}
+}
+
+func askRecords(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
+	r, some := o.narrow(r)
+	if !some {
+		return n, nil
+	}
+	n.Gaps, err = Records(ctx, rd, r, o.keep(&n.Undecided), part, rowOf[*Record](emit))
+	return n, err
+}
+
+func askBandwidth(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
+	n.Bandwidth, err = Bandwidths(ctx, rd, r, cmp.Or(o.step, time.Minute), part, rowOf[*Bandwidth](emit))
+	n.Gaps = n.Bandwidth.Gaps
+	return n, err
+}
+
 var questions = []Question{
-	{"records", recordWords, func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
-		r, some := o.narrow(r)
-		if !some {
-			return n, nil
-		}
-		n.Gaps, err = Records(ctx, rd, r, o.keep(&n.Undecided), part, rowOf[*Record](emit))
-		return n, err
-	}},
-	{"bandwidth", bandwidthWords, func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
-		step := o.step
-		if step == 0 {
-			step = time.Minute
-		}
-		n.Bandwidth, err = Bandwidths(ctx, rd, r, step, part, rowOf[*Bandwidth](emit))
-		n.Gaps = n.Bandwidth.Gaps
-		return n, err
-	}},
-	{"circuits", circuitWords, func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
-		n.Gaps, err = Circuits(ctx, rd, r, o.circuits, part, rowOf[*Circuit](emit))
-		return n, err
-	}},
-	{"streams", streamWords, func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
-		n.Gaps, err = Streams(ctx, rd, r, o.streams, part, rowOf[*Stream](emit))
-		return n, err
-	}},
-	{"circuit", []Word{idWord("circuit")}, func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (Notes, error) {
-		line, err := CircuitTimeline(ctx, rd, r, o.id, part, rowOf[*Step](emit))
-		return Notes{Gaps: line.Gaps, Also: line.Also}, err
-	}},
-	{"stream", []Word{idWord("stream")}, func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (Notes, error) {
-		line, err := StreamTimeline(ctx, rd, r, o.id, part, rowOf[*Step](emit))
-		return Notes{Gaps: line.Gaps, Also: line.Also}, err
-	}},
-	{"failures", failureWords, func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
-		by := o.by
-		if by == "" {
-			by = ByReason
-		}
-		n.Gaps, err = Failures(ctx, rd, r, by, part, rowOf[*Failure](emit))
-		return n, err
-	}},
-	{"builds", nil, func(ctx context.Context, rd journal.Reader, r journal.Range, _ *Options, part Part, emit func(Row) error) (n Notes, err error) {
-		n.Gaps, err = Builds(ctx, rd, r, part, rowOf[*Build](emit))
-		return n, err
-	}},
-	{"guards", nil, func(ctx context.Context, rd journal.Reader, r journal.Range, _ *Options, part Part, emit func(Row) error) (n Notes, err error) {
-		n.Gaps, err = Guards(ctx, rd, r, part, rowOf[*Guard](emit))
-		return n, err
-	}},
-	{"relays", nil, func(ctx context.Context, rd journal.Reader, r journal.Range, _ *Options, part Part, emit func(Row) error) (n Notes, err error) {
-		n.Gaps, err = Relays(ctx, rd, r, part, rowOf[*Relay](emit))
-		return n, err
-	}},
-	{"orconns", orConnWords, func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
-		n.Gaps, err = ORConns(ctx, rd, r, o.orConns, part, rowOf[*ORConn](emit))
-		return n, err
-	}},
-	{"bootstrap", nil, func(ctx context.Context, rd journal.Reader, r journal.Range, _ *Options, part Part, emit func(Row) error) (n Notes, err error) {
-		n.Gaps, err = Bootstraps(ctx, rd, r, part, rowOf[*Bootstrap](emit))
-		return n, err
-	}},
-	{"sessions", nil, func(ctx context.Context, rd journal.Reader, r journal.Range, _ *Options, part Part, emit func(Row) error) (n Notes, err error) {
-		n.Gaps, err = Sessions(ctx, rd, r, part, rowOf[*Session](emit))
-		return n, err
-	}},
-	{"commands", commandWords, func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
-		n.Gaps, err = Commands(ctx, rd, r, o.counts, part, rowOf[*Command](emit))
-		return n, err
-	}},
+	{"records", recordWords, askRecords},
+	{"bandwidth", bandwidthWords, askBandwidth},
+	{"circuits", circuitWords, rowsBy(Circuits, func(o *Options) CircuitPick { return o.circuits })},
+	{"streams", streamWords, rowsBy(Streams, func(o *Options) StreamPick { return o.streams })},
+	{"circuit", []Word{idWord("circuit")}, stepsOf(CircuitTimeline)},
+	{"stream", []Word{idWord("stream")}, stepsOf(StreamTimeline)},
+	{"failures", failureWords, rowsBy(Failures, func(o *Options) string { return cmp.Or(o.by, ByReason) })},
+	{"builds", nil, rowsOf(Builds)},
+	{"guards", nil, rowsOf(Guards)},
+	{"relays", nil, rowsOf(Relays)},
+	{"orconns", orConnWords, rowsBy(ORConns, func(o *Options) ORConnPick { return o.orConns })},
+	{"bootstrap", nil, rowsOf(Bootstraps)},
+	{"sessions", nil, rowsOf(Sessions)},
+	{"commands", commandWords, rowsBy(Commands, func(o *Options) bool { return o.counts })},
 }
 
 var recordWords = []Word{
@@ -191,22 +179,10 @@ var bandwidthWords = []Word{
 }
 
 var circuitWords = []Word{
-	{Name: "status", Usage: "only circuits of that `WORD`: tor's last status or the outcome (built, failed, open, lost …)", set: func(o *Options, s string) error {
-		o.circuits.Status = s
-		return oneOf(s, CircuitWords())
-	}},
-	{Name: "purpose", Usage: "only circuits of that `PURPOSE`, as tor writes it: GENERAL, HS_CLIENT_REND …", set: func(o *Options, s string) error {
-		o.circuits.Purpose = s
-		return notEmpty(s, "GENERAL")
-	}},
-	{Name: "reason", Usage: "only circuits that ended for that `REASON`, local or remote: TIMEOUT, DESTROYED …", set: func(o *Options, s string) error {
-		o.circuits.Reason = s
-		return notEmpty(s, "TIMEOUT")
-	}},
-	{Name: "relay", Usage: "only circuits through that `RELAY`: nickname, fingerprint, or $ and the beginning of one", set: func(o *Options, s string) error {
-		o.circuits.Relay = s
-		return notEmpty(s, "relay7")
-	}},
+	choiceWord("status", "only circuits of that `WORD`: tor's last status or the outcome (built, failed, open, lost …)", CircuitWords(), func(o *Options) *string { return &o.circuits.Status }),
+	textWord("purpose", "only circuits of that `PURPOSE`, as tor writes it: GENERAL, HS_CLIENT_REND …", "GENERAL", func(o *Options) *string { return &o.circuits.Purpose }),
+	textWord("reason", "only circuits that ended for that `REASON`, local or remote: TIMEOUT, DESTROYED …", "TIMEOUT", func(o *Options) *string { return &o.circuits.Reason }),
+	textWord("relay", "only circuits through that `RELAY`: nickname, fingerprint, or $ and the beginning of one", "relay7", func(o *Options) *string { return &o.circuits.Relay }),
 	{Name: "slower", Usage: "only circuits that took longer than `TIME` to build: 2s, 1m", set: func(o *Options, s string) (err error) {
 		o.circuits.Slower, err = filter.Duration(s)
 		return err
@@ -214,22 +190,10 @@ var circuitWords = []Word{
 }
 
 var streamWords = []Word{
-	{Name: "status", Usage: "only streams of that `WORD`: tor's last status or the outcome (succeeded, failed, open, lost …)", set: func(o *Options, s string) error {
-		o.streams.Status = s
-		return oneOf(s, StreamWords())
-	}},
-	{Name: "purpose", Usage: "only streams of that `PURPOSE`, as tor writes it: USER, DIR_FETCH …", set: func(o *Options, s string) error {
-		o.streams.Purpose = s
-		return notEmpty(s, "USER")
-	}},
-	{Name: "reason", Usage: "only streams that ended for that `REASON`, local or remote: TIMEOUT, RESOLVEFAILED …", set: func(o *Options, s string) error {
-		o.streams.Reason = s
-		return notEmpty(s, "TIMEOUT")
-	}},
-	{Name: "target", Usage: "only streams whose target contains `TEXT`", set: func(o *Options, s string) error {
-		o.streams.Target = s
-		return notEmpty(s, "example.org:443")
-	}},
+	choiceWord("status", "only streams of that `WORD`: tor's last status or the outcome (succeeded, failed, open, lost …)", StreamWords(), func(o *Options) *string { return &o.streams.Status }),
+	textWord("purpose", "only streams of that `PURPOSE`, as tor writes it: USER, DIR_FETCH …", "USER", func(o *Options) *string { return &o.streams.Purpose }),
+	textWord("reason", "only streams that ended for that `REASON`, local or remote: TIMEOUT, RESOLVEFAILED …", "TIMEOUT", func(o *Options) *string { return &o.streams.Reason }),
+	textWord("target", "only streams whose target contains `TEXT`", "example.org:443", func(o *Options) *string { return &o.streams.Target }),
 	{Name: "circuit", Usage: "only streams that were on circuit `N`", set: func(o *Options, s string) error {
 		o.streams.Circuit = s
 		return anID(s, "circuit")
@@ -237,18 +201,9 @@ var streamWords = []Word{
 }
 
 var orConnWords = []Word{
-	{Name: "status", Usage: "only connections of that `WORD`: tor's last status or the outcome (open, closed, failed, lost …)", set: func(o *Options, s string) error {
-		o.orConns.Status = s
-		return oneOf(s, ORConnWords())
-	}},
-	{Name: "reason", Usage: "only connections that ended for that `REASON`: TLS_ERROR, CONNECTREFUSED …", set: func(o *Options, s string) error {
-		o.orConns.Reason = s
-		return notEmpty(s, "TLS_ERROR")
-	}},
-	{Name: "relay", Usage: "only connections to that `RELAY`: nickname, fingerprint, or $ and the beginning of one", set: func(o *Options, s string) error {
-		o.orConns.Relay = s
-		return notEmpty(s, "relay7")
-	}},
+	choiceWord("status", "only connections of that `WORD`: tor's last status or the outcome (open, closed, failed, lost …)", ORConnWords(), func(o *Options) *string { return &o.orConns.Status }),
+	textWord("reason", "only connections that ended for that `REASON`: TLS_ERROR, CONNECTREFUSED …", "TLS_ERROR", func(o *Options) *string { return &o.orConns.Reason }),
+	textWord("relay", "only connections to that `RELAY`: nickname, fingerprint, or $ and the beginning of one", "relay7", func(o *Options) *string { return &o.orConns.Relay }),
 }
 
 var failureWords = []Word{
@@ -273,11 +228,23 @@ func idWord(what string) Word {
 	}}
 }
 
-func notEmpty(s, example string) error {
-	if s == "" {
-		return fmt.Errorf("it is empty; write for example %s", example)
-	}
-	return nil
+// textWord is a word of any value, such as the example, that goes to a place in
+// the options.
+func textWord(name, usage, example string, to func(*Options) *string) Word {
+	return Word{Name: name, Usage: usage, set: func(o *Options, s string) error {
+		if *to(o) = s; s == "" {
+			return fmt.Errorf("it is empty; write for example %s", example)
+		}
+		return nil
+	}}
+}
+
+// choiceWord is a word that has one of some values, in upper or lower case.
+func choiceWord(name, usage string, values []string, to func(*Options) *string) Word {
+	return Word{Name: name, Usage: usage, set: func(o *Options, s string) error {
+		*to(o) = s
+		return oneOf(s, values)
+	}}
 }
 
 func oneOf(s string, words []string) error {

@@ -21,7 +21,7 @@ type Record struct {
 
 // NewRecord returns the row that r is.
 func NewRecord(r *journal.Record) *Record {
-	row := &Record{Seq: r.Seq, Session: r.Session, Time: r.Time.UTC().Format("2006-01-02T15:04:05.000000Z"), Type: string(r.Type)}
+	row := &Record{Seq: r.Seq, Session: r.Session, Time: clockText(r.Time), Type: string(r.Type)}
 	if utf8.Valid(r.Wire) {
 		row.Raw = string(r.Wire)
 	} else {

@@ -3,7 +3,6 @@ package query
 import (
 	"cmp"
 	"context"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +29,8 @@ type Relay struct {
 // Place is Row's.
 func (r *Relay) Place() Place { return r.place }
 
+func (r *Relay) stand(at Place) { r.place = at }
+
 // Relays calls emit for every relay in the paths of the circuits of r, as
 // Circuits has them, those with most circuits first. An error of emit ends it and
 // is returned as it is.
@@ -40,33 +41,15 @@ func Relays(ctx context.Context, rd journal.Reader, r journal.Range, part Part, 
 }
 
 func relays(ctx context.Context, src source, r journal.Range, part Part, emit func(*Relay) error) ([]journal.Gap, error) {
-	w := newCircuitWalk(src, r, CircuitPick{}, Part{Memory: part.Memory})
 	b := relayBook{sums: map[string]*relaySum{}, steps: map[string]time.Time{}}
-	w.types = endTypes
-	circuits := w.hear
-	w.hear = func(rec *journal.Record, e event.Event) {
-		b.step(rec, e, w.inRange(rec.Time))
-		circuits(rec, e)
-	}
-	w.wanted = func(l *life) bool {
-		b.circuit(l)
-		return false
-	}
+	w := newCircuitCount(src, r, part, b.circuit)
+	w.overhear(func(rec *journal.Record, e event.Event) { b.step(rec, e, w.inRange(rec.Time)) })
 	w.turn = func() { clear(b.steps) }
 	w.beside = func() int { return (len(b.sums)+len(b.steps))*entryBytes + b.times*8 }
-	if err := w.read(ctx); err != nil {
+	if err := w.count(ctx); err != nil {
 		return w.gaps, err
 	}
-	w.chosen()
-	for i, row := range b.rows() {
-		if row.place = (Place{At: int64(i)}); !part.begun(row.place) {
-			continue
-		}
-		if err := emit(row); err != nil {
-			return w.gaps, err
-		}
-	}
-	return w.gaps, nil
+	return w.gaps, inOrder(b.rows(), part, emit)
 }
 
 // relayBook keeps account of relays.
@@ -119,12 +102,7 @@ func (b *relayBook) step(rec *journal.Record, e event.Event, inside bool) {
 // circuit counts one for the relays that it went over or tried to.
 func (b *relayBook) circuit(l *life) {
 	from, to := l.broken()
-	seen := map[string]bool{}
-	for i, relay := range l.path {
-		if seen[relay] || l.failed && i > l.failedHops {
-			continue
-		}
-		seen[relay] = true
+	for i, relay := range l.tried() {
 		s := b.sum(relay)
 		s.Circuits++
 		if i == 0 {
@@ -146,8 +124,8 @@ func (b *relayBook) rows() (rows []*Relay) {
 	for _, s := range b.sums {
 		slices.Sort(s.times)
 		if n := len(s.times); n > 0 {
-			rank := func(p float64) *int64 { return &s.times[max(1, int(math.Ceil(p*float64(n))))-1] }
-			s.Extended, s.P50MS, s.P90MS = n, rank(.50), rank(.90)
+			half, most := nearestRank(s.times, .50), nearestRank(s.times, .90)
+			s.Extended, s.P50MS, s.P90MS = n, &half, &most
 		}
 		rows = append(rows, &s.Relay)
 	}

@@ -19,27 +19,16 @@ func Streams(ctx context.Context, rd journal.Reader, r journal.Range, pick Strea
 }
 
 func streams(ctx context.Context, src source, r journal.Range, pick StreamPick, part Part, emit func(*Stream) error) ([]journal.Gap, error) {
-	for {
+	return eachLife(ctx, part, func(part Part) (*census[*streamLife], func(*streamLife) error) {
 		w := newStreamWalk(src, r, pick, part)
-		if err := w.read(ctx); err != nil {
-			return w.gaps, err
-		}
-		lives := w.chosen()
-		if w.short(lives) {
-			part.Rows *= 2
-			continue
-		}
-		for _, l := range lives {
+		return w.census, func(l *streamLife) error {
 			told, err := w.told(ctx, l.session)
-			if err == nil {
-				err = emit(l.row(told))
-			}
 			if err != nil {
-				return w.gaps, err
+				return err
 			}
+			return emit(l.row(told))
 		}
-		return w.gaps, nil
-	}
+	})
 }
 
 // streamWalk reads the records of streams.
@@ -76,7 +65,7 @@ func (w *streamWalk) told(ctx context.Context, session uint64) (bool, error) {
 func (w *streamWalk) record(rec *journal.Record, parsed event.Event) {
 	switch ev := parsed.(type) {
 	case *event.Stream:
-		if ev.Status == "NEW" || ev.Status == "NEWRESOLVE" {
+		if ev.Status == streamNew || ev.Status == streamNewResolve {
 			w.again(ev.ID)
 		}
 		l := w.life(ev.ID, rec)
