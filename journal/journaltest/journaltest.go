@@ -149,6 +149,9 @@ func Full(t testing.TB) *J {
 	for i := 0; j.first() <= 1; i += 100 {
 		j.Add(Big(i, 100)...)
 	}
+	if err := j.Pack(t.Context()); err != nil { // or a block that is sealed later evicts more
+		t.Fatal(err)
+	}
 	return j
 }
 
