@@ -9,7 +9,6 @@ import (
 
 	"torjournal/journal"
 	"torjournal/query/filter"
-	"torjournal/tor/event"
 )
 
 // Question is what can be asked of a journal in words: the command line and
@@ -34,9 +33,7 @@ type Options struct {
 	now time.Time      // what words of time mean
 	loc *time.Location // of times without a zone
 
-	types    event.Set
-	wheres   []*filter.Where
-	matcher  *filter.Matcher
+	events   filter.Choice
 	circuits CircuitPick
 	streams  StreamPick
 	orConns  ORConnPick
@@ -86,8 +83,7 @@ func (q Question) Bounded(o *Options) bool {
 	if o.id != "" {
 		return true // it is looked for wherever it is
 	}
-	r, some := o.narrow(journal.Range{})
-	return some && (!r.Since.IsZero() || r.From > 0 || r.Session > 0)
+	return o.events.Bounded()
 }
 
 // Rows calls emit for the rows of the part, in order; a row more may follow
@@ -127,7 +123,7 @@ func stepsOf(ask func(context.Context, journal.Reader, journal.Range, string, Pa
 }
 
 func askRecords(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
-	r, some := o.narrow(r)
+	r, some := o.events.Narrow(r)
 	if !some {
 		return n, nil
 	}
@@ -160,12 +156,12 @@ var questions = []Question{
 
 var recordWords = []Word{
 	{Name: "types", Usage: "only these `TYPES`, for example CIRC,BW", set: func(o *Options, s string) (err error) {
-		o.types, err = filter.Types(s)
+		o.events.Types, err = filter.Types(s)
 		return err
 	}},
-	{Name: "where", Usage: "only events of which `EXPRESSION` is true", set: (*Options).where},
-	{Name: "circuit", Usage: "only events that name circuit `N`", set: func(o *Options, s string) error { return o.named("CircID", "circuit", s) }},
-	{Name: "stream", Usage: "only events that name stream `N`", set: func(o *Options, s string) error { return o.named("StreamID", "stream", s) }},
+	{Name: "where", Usage: "only events of which `EXPRESSION` is true", set: func(o *Options, s string) error { return o.events.Where(s, o.now, o.loc) }},
+	{Name: "circuit", Usage: "only events that name circuit `N`", set: func(o *Options, s string) error { return o.events.Circuit(s) }},
+	{Name: "stream", Usage: "only events that name stream `N`", set: func(o *Options, s string) error { return o.events.Stream(s) }},
 }
 
 var bandwidthWords = []Word{
@@ -196,7 +192,7 @@ var streamWords = []Word{
 	textWord("target", "only streams whose target contains `TEXT`", "example.org:443", func(o *Options) *string { return &o.streams.Target }),
 	{Name: "circuit", Usage: "only streams that were on circuit `N`", set: func(o *Options, s string) error {
 		o.streams.Circuit = s
-		return anID(s, "circuit")
+		return filter.ID(s, "circuit")
 	}},
 }
 
@@ -224,7 +220,7 @@ var commandWords = []Word{
 func idWord(what string) Word {
 	return Word{Name: "id", Usage: "number of the " + what, Needed: true, set: func(o *Options, s string) error {
 		o.id = s
-		return anID(s, what)
+		return filter.ID(s, what)
 	}}
 }
 
@@ -256,67 +252,12 @@ func oneOf(s string, words []string) error {
 	return fmt.Errorf("%q: there are %s", s, strings.Join(words, ", "))
 }
 
-// where adds an expression that must be true.
-func (o *Options) where(expression string) error {
-	w, err := filter.CompileWhere(expression, o.now, o.loc)
-	if err != nil {
-		return err
-	}
-	o.wheres, o.matcher = append(o.wheres, w), filter.NewMatcher()
-	return nil
-}
-
-// named makes events that name a circuit or a stream the only ones.
-func (o *Options) named(field, what, id string) error {
-	if err := anID(id, what); err != nil {
-		return err
-	}
-	return o.where(fmt.Sprintf("%s == %q", field, id))
-}
-
-// anID refuses what cannot be the ID of a circuit or a stream (control-spec,
-// section 2.4).
-func anID(s, what string) error {
-	for _, c := range s {
-		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
-			s = s[:0]
-		}
-	}
-	if s == "" || len(s) > 16 {
-		return fmt.Errorf("the number of a %s is wanted, for example 42", what)
-	}
-	return nil
-}
-
-// narrow returns what of r can hold records that are wanted; it is false if
-// that is nothing at all.
-func (o *Options) narrow(r journal.Range) (journal.Range, bool) {
-	some := true
-	r.Types = o.types
-	for _, w := range o.wheres {
-		var ok bool
-		r, ok = w.Narrow(r)
-		some = some && ok
-	}
-	return r, some
-}
-
 // keep tells which records are wanted, and counts those of which that cannot
 // be said. nil: all are.
 func (o *Options) keep(undecided *int) func(*journal.Record) bool {
-	if len(o.wheres) == 0 {
+	if !o.events.Decides() {
 		return nil
 	}
-	return func(r *journal.Record) bool {
-		for _, w := range o.wheres {
-			ok, err := o.matcher.Match(w, r)
-			if err != nil {
-				*undecided++
-			}
-			if !ok {
-				return false
-			}
-		}
-		return true
-	}
+	count := func(error) { *undecided++ }
+	return func(r *journal.Record) bool { return o.events.Match(r, count) }
 }

@@ -46,6 +46,19 @@ func (p program) queryCommand() *cli.Command {
 	}
 }
 
+// questionCommand is the command that asks a question. nothing names its rows
+// where there are none, people makes the table of them.
+func (p program) questionCommand(name, usage, text, nothing string, people func(program, *cli.Context) table) *cli.Command {
+	q, _ := query.FindQuestion(name)
+	return &cli.Command{
+		Name:      q.Name,
+		Usage:     usage,
+		UsageText: text,
+		Flags:     questionFlags(q),
+		Action:    p.paged(func(p program, c *cli.Context) error { return p.question(c, q, nothing, people(p, c)) }),
+	}
+}
+
 // questionFlags are the flags that every question has, and those for the
 // words of this one.
 func questionFlags(q query.Question) []cli.Flag {
@@ -116,10 +129,9 @@ func newJSONLines(w io.Writer) *jsonLines {
 func (j *jsonLines) row(r query.Row) error { return j.encode(r) }
 func (j *jsonLines) end() error            { return nil }
 
-// question answers one that is called so, by a table or as JSON lines. nothing
-// names the rows where there are none.
-func (p program) question(c *cli.Context, name, nothing string, people table) error {
-	q, _ := query.FindQuestion(name)
+// question answers one, by a table or as JSON lines. nothing names the rows
+// where there are none.
+func (p program) question(c *cli.Context, q query.Question, nothing string, people table) error {
 	if _, err := p.timeRange(c); err != nil {
 		return err
 	}

@@ -12,16 +12,11 @@ import (
 )
 
 func (p program) queryBandwidthCommand() *cli.Command {
-	q, _ := query.FindQuestion("bandwidth")
-	return &cli.Command{
-		Name:      q.Name,
-		Usage:     "bytes read and written, step by step",
-		UsageText: "torjournal query bandwidth [--since 1h] [--step 1m] [--json]\n\n   torjournal query bandwidth --since 1d --step 5m",
-		Flags:     questionFlags(q),
-		Action: p.paged(func(p program, c *cli.Context) error {
-			return p.question(c, q.Name, "records", &bandwidthTable{Writer: tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', tabwriter.AlignRight), loc: p.location(c)})
-		}),
-	}
+	return p.questionCommand("bandwidth", "bytes read and written, step by step",
+		"torjournal query bandwidth [--since 1h] [--step 1m] [--json]\n\n   torjournal query bandwidth --since 1d --step 5m",
+		"records", func(p program, c *cli.Context) table {
+			return &bandwidthTable{Writer: tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', tabwriter.AlignRight), loc: p.location(c)}
+		})
 }
 
 // tellSums says on standard error which rows are kept sums, and what longer

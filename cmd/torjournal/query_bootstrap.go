@@ -10,16 +10,11 @@ import (
 )
 
 func (p program) queryBootstrapCommand() *cli.Command {
-	q, _ := query.FindQuestion("bootstrap")
-	return &cli.Command{
-		Name:      q.Name,
-		Usage:     "how tor started: each phase, how long it took, what was in the way",
-		UsageText: "torjournal query bootstrap [--since 1h] [--json]\n\n   torjournal query bootstrap --session 0",
-		Flags:     questionFlags(q),
-		Action: p.paged(func(p program, c *cli.Context) error {
-			return p.question(c, q.Name, "BOOTSTRAP events", columnsOf(p, c, "TIME|SESSION|PROGRESS|STEP|AFTER|PHASE|WHAT IS IN THE WAY", bootstrapCells))
-		}),
-	}
+	return p.questionCommand("bootstrap", "how tor started: each phase, how long it took, what was in the way",
+		"torjournal query bootstrap [--since 1h] [--json]\n\n   torjournal query bootstrap --session 0",
+		"BOOTSTRAP events", func(p program, c *cli.Context) table {
+			return columnsOf(p, c, "TIME|SESSION|PROGRESS|STEP|AFTER|PHASE|WHAT IS IN THE WAY", bootstrapCells)
+		})
 }
 
 // bootstrapCells are the cells of a phase in the table for people.

@@ -13,16 +13,9 @@ import (
 )
 
 func (p program) queryBuildsCommand() *cli.Command {
-	q, _ := query.FindQuestion("builds")
-	return &cli.Command{
-		Name:      q.Name,
-		Usage:     "how long circuits took to build, and the timeout that tor computed",
-		UsageText: "torjournal query builds [--since 1h] [--json]\n\n   torjournal query builds --since 1d",
-		Flags:     questionFlags(q),
-		Action: p.paged(func(p program, c *cli.Context) error {
-			return p.question(c, q.Name, "build times", &buildTable{out: p.stdout, loc: p.location(c)})
-		}),
-	}
+	return p.questionCommand("builds", "how long circuits took to build, and the timeout that tor computed",
+		"torjournal query builds [--since 1h] [--json]\n\n   torjournal query builds --since 1d",
+		"build times", func(p program, c *cli.Context) table { return &buildTable{out: p.stdout, loc: p.location(c)} })
 }
 
 // barWidth is how many characters the longest bar of the histogram has.

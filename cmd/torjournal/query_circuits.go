@@ -11,16 +11,11 @@ import (
 )
 
 func (p program) queryCircuitsCommand() *cli.Command {
-	q, _ := query.FindQuestion("circuits")
-	return &cli.Command{
-		Name:      q.Name,
-		Usage:     "each circuit's life: path, build time, bytes, why it ended",
-		UsageText: "torjournal query circuits [--since 1h] [--status WORD] [--relay NAME] [--slower 5s] [--json]\n\n   torjournal query circuits --since 1d --status failed",
-		Flags:     questionFlags(q),
-		Action: p.paged(func(p program, c *cli.Context) error {
-			return p.question(c, q.Name, "circuits", columnsOf(p, c, "CIRCUIT|LAUNCHED|OUTCOME|PURPOSE|BUILD|LIFE|READ|WRITTEN|REASON|PATH", circuitCells))
-		}),
-	}
+	return p.questionCommand("circuits", "each circuit's life: path, build time, bytes, why it ended",
+		"torjournal query circuits [--since 1h] [--status WORD] [--relay NAME] [--slower 5s] [--json]\n\n   torjournal query circuits --since 1d --status failed",
+		"circuits", func(p program, c *cli.Context) table {
+			return columnsOf(p, c, "CIRCUIT|LAUNCHED|OUTCOME|PURPOSE|BUILD|LIFE|READ|WRITTEN|REASON|PATH", circuitCells)
+		})
 }
 
 // circuitCells are a circuit's cells of the table for people.

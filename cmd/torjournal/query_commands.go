@@ -14,16 +14,11 @@ import (
 )
 
 func (p program) queryCommandsCommand() *cli.Command {
-	q, _ := query.FindQuestion("commands")
-	return &cli.Command{
-		Name:      q.Name,
-		Usage:     "what controllers did to tor: who sent which command, and the answer",
-		UsageText: "torjournal query commands [--since 1h] [--counts] [--json]\n\n   torjournal query commands --since 1d",
-		Flags:     questionFlags(q),
-		Action: p.paged(func(p program, c *cli.Context) error {
-			return p.question(c, q.Name, "commands that change something", columnsOf(p, c, "TIME|CONN|PEER|COMMAND|ANSWER|TOOK|ARGUMENTS", commandCells))
-		}),
-	}
+	return p.questionCommand("commands", "what controllers did to tor: who sent which command, and the answer",
+		"torjournal query commands [--since 1h] [--counts] [--json]\n\n   torjournal query commands --since 1d",
+		"commands that change something", func(p program, c *cli.Context) table {
+			return columnsOf(p, c, "TIME|CONN|PEER|COMMAND|ANSWER|TOOK|ARGUMENTS", commandCells)
+		})
 }
 
 // commandCells are a command's cells of the table for people.

@@ -12,16 +12,11 @@ import (
 )
 
 func (p program) queryFailuresCommand() *cli.Command {
-	q, _ := query.FindQuestion("failures")
-	return &cli.Command{
-		Name:      q.Name,
-		Usage:     "what the circuits that failed have in common",
-		UsageText: "torjournal query failures [--by " + strings.Join(query.FailureGroups(), "|") + "] [--since 1h] [--json]\n\n   torjournal query failures --since 7d --by link",
-		Flags:     questionFlags(q),
-		Action: p.paged(func(p program, c *cli.Context) error {
-			return p.question(c, q.Name, "failed circuits", &failureTable{Writer: tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0), loc: p.location(c)})
-		}),
-	}
+	return p.questionCommand("failures", "what the circuits that failed have in common",
+		"torjournal query failures [--by "+strings.Join(query.FailureGroups(), "|")+"] [--since 1h] [--json]\n\n   torjournal query failures --since 7d --by link",
+		"failed circuits", func(p program, c *cli.Context) table {
+			return &failureTable{Writer: tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0), loc: p.location(c)}
+		})
 }
 
 // failureTable shows groups of failed circuits.

@@ -10,16 +10,11 @@ import (
 )
 
 func (p program) queryGuardsCommand() *cli.Command {
-	q, _ := query.FindQuestion("guards")
-	return &cli.Command{
-		Name:      q.Name,
-		Usage:     "the guards: since when, up and down, circuits over them",
-		UsageText: "torjournal query guards [--since 1h] [--json]\n\n   torjournal query guards --since 30d",
-		Flags:     questionFlags(q),
-		Action: p.paged(func(p program, c *cli.Context) error {
-			return p.question(c, q.Name, "guards", columnsOf(p, c, "GUARD|SESSION|LAYER|FIRST SEEN|STATUS|SINCE|UP|DOWN|TIME DOWN|CIRCUITS|FAILED", guardCells))
-		}),
-	}
+	return p.questionCommand("guards", "the guards: since when, up and down, circuits over them",
+		"torjournal query guards [--since 1h] [--json]\n\n   torjournal query guards --since 30d",
+		"guards", func(p program, c *cli.Context) table {
+			return columnsOf(p, c, "GUARD|SESSION|LAYER|FIRST SEEN|STATUS|SINCE|UP|DOWN|TIME DOWN|CIRCUITS|FAILED", guardCells)
+		})
 }
 
 // guardCells are a guard's cells of the table for people.

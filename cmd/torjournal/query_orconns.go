@@ -10,16 +10,11 @@ import (
 )
 
 func (p program) queryORConnsCommand() *cli.Command {
-	q, _ := query.FindQuestion("orconns")
-	return &cli.Command{
-		Name:      q.Name,
-		Usage:     "connections to other relays: how long they took and lasted, why they ended",
-		UsageText: "torjournal query orconns [--since 1h] [--status WORD] [--relay NAME] [--json]\n\n   torjournal query orconns --since 1d --status failed",
-		Flags:     questionFlags(q),
-		Action: p.paged(func(p program, c *cli.Context) error {
-			return p.question(c, q.Name, "OR connections", columnsOf(p, c, "CONNECTION|LAUNCHED|OUTCOME|CONNECT|LIFE|CIRCUITS|REASON|RELAY", orConnCells))
-		}),
-	}
+	return p.questionCommand("orconns", "connections to other relays: how long they took and lasted, why they ended",
+		"torjournal query orconns [--since 1h] [--status WORD] [--relay NAME] [--json]\n\n   torjournal query orconns --since 1d --status failed",
+		"OR connections", func(p program, c *cli.Context) table {
+			return columnsOf(p, c, "CONNECTION|LAUNCHED|OUTCOME|CONNECT|LIFE|CIRCUITS|REASON|RELAY", orConnCells)
+		})
 }
 
 // orConnCells are an OR connection's cells of the table for people.

@@ -10,16 +10,11 @@ import (
 )
 
 func (p program) queryRelaysCommand() *cli.Command {
-	q, _ := query.FindQuestion("relays")
-	return &cli.Command{
-		Name:      q.Name,
-		Usage:     "the relays that circuits went over: how often, how fast, where it broke",
-		UsageText: "torjournal query relays [--since 1h] [--json]\n\n   torjournal query relays --since 7d",
-		Flags:     questionFlags(q),
-		Action: p.paged(func(p program, c *cli.Context) error {
-			return p.question(c, q.Name, "relays", columnsOf(p, c, "RELAY|CIRCUITS|FIRST HOP|LAST HOP|BUILT|FAILED THERE|EXTENDED|HALF WITHIN|90 % WITHIN", relayCells))
-		}),
-	}
+	return p.questionCommand("relays", "the relays that circuits went over: how often, how fast, where it broke",
+		"torjournal query relays [--since 1h] [--json]\n\n   torjournal query relays --since 7d",
+		"relays", func(p program, c *cli.Context) table {
+			return columnsOf(p, c, "RELAY|CIRCUITS|FIRST HOP|LAST HOP|BUILT|FAILED THERE|EXTENDED|HALF WITHIN|90 % WITHIN", relayCells)
+		})
 }
 
 // relayCells are a relay's cells of the table for people.

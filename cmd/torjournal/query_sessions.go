@@ -11,16 +11,11 @@ import (
 )
 
 func (p program) querySessionsCommand() *cli.Command {
-	q, _ := query.FindQuestion("sessions")
-	return &cli.Command{
-		Name:      q.Name,
-		Usage:     "the tor processes that were recorded: when, which version, how many records",
-		UsageText: "torjournal query sessions [--since 1h] [--json]\n\n   torjournal query sessions --since 2020-01-01",
-		Flags:     questionFlags(q),
-		Action: p.paged(func(p program, c *cli.Context) error {
-			return p.question(c, q.Name, "sessions", columnsOf(p, c, "SESSION|BEGUN|ENDED|RECORDS|FIRST|LAST|ROLE|VERSION|PID|SOURCE", sessionCells))
-		}),
-	}
+	return p.questionCommand("sessions", "the tor processes that were recorded: when, which version, how many records",
+		"torjournal query sessions [--since 1h] [--json]\n\n   torjournal query sessions --since 2020-01-01",
+		"sessions", func(p program, c *cli.Context) table {
+			return columnsOf(p, c, "SESSION|BEGUN|ENDED|RECORDS|FIRST|LAST|ROLE|VERSION|PID|SOURCE", sessionCells)
+		})
 }
 
 // sessionCells are a session's cells of the table for people.

@@ -11,16 +11,11 @@ import (
 )
 
 func (p program) queryStreamsCommand() *cli.Command {
-	q, _ := query.FindQuestion("streams")
-	return &cli.Command{
-		Name:      q.Name,
-		Usage:     "each stream's life: target, circuits, time to connect, bytes, how it ended",
-		UsageText: "torjournal query streams [--since 1h] [--status WORD] [--target TEXT] [--circuit N] [--json]\n\n   torjournal query streams --since 1d --status failed",
-		Flags:     questionFlags(q),
-		Action: p.paged(func(p program, c *cli.Context) error {
-			return p.question(c, q.Name, "streams", columnsOf(p, c, "STREAM|OPENED|OUTCOME|PURPOSE|CONNECT|READ|WRITTEN|CIRCUITS|REASON|TARGET", streamCells))
-		}),
-	}
+	return p.questionCommand("streams", "each stream's life: target, circuits, time to connect, bytes, how it ended",
+		"torjournal query streams [--since 1h] [--status WORD] [--target TEXT] [--circuit N] [--json]\n\n   torjournal query streams --since 1d --status failed",
+		"streams", func(p program, c *cli.Context) table {
+			return columnsOf(p, c, "STREAM|OPENED|OUTCOME|PURPOSE|CONNECT|READ|WRITTEN|CIRCUITS|REASON|TARGET", streamCells)
+		})
 }
 
 // streamCells are a stream's cells of the table for people.

@@ -30,7 +30,7 @@ func (p program) timelineCommand(name, usage string) *cli.Command {
 		Flags:     questionFlags(q),
 		Action: p.paged(func(p program, c *cli.Context) error {
 			t := &timelineTable{Writer: tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0), loc: p.location(c)}
-			return p.question(c, q.Name, name+" "+printable(c.Args().First()), t)
+			return p.question(c, q, name+" "+printable(c.Args().First()), t)
 		}),
 	}
 }

@@ -64,7 +64,7 @@ func (p program) replay(c *cli.Context) error {
 	}
 	collectLater(os.Getenv)
 	return p.withReader(c, func(ctx context.Context, rd *daemon.Reader) error {
-		r, err := p.selection(c, rd, c.IsSet("lines") || events.bounded() || at.bounded())
+		r, err := p.selection(c, rd, c.IsSet("lines") || events.Bounded() || at.bounded())
 		if err != nil {
 			return err
 		}

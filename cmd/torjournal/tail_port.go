@@ -238,13 +238,13 @@ func (t *portTail) types(k peerKind) (types event.Set, err error) {
 	if err != nil {
 		return types, err
 	}
-	if !t.events.types.Empty() && !t.events.types.All() {
+	if !t.events.Types.Empty() && !t.events.Types.All() {
 		return r.Types, nil
 	}
 	for _, name := range strings.Fields(k.offered) {
 		typ := event.ParseType(name)
 		switch {
-		case seldomWanted.Has(typ) && t.events.types.Empty(), typ == event.JOURNAL && !k.history,
+		case seldomWanted.Has(typ) && t.events.Types.Empty(), typ == event.JOURNAL && !k.history,
 			!r.Types.Empty() && !r.Types.Has(typ):
 		default:
 			types = types.Union(event.NewSet(typ))

@@ -25,32 +25,28 @@ func pickFlags() []cli.Flag {
 
 // pick is what those flags choose.
 type pick struct {
-	types   event.Set // empty: all
-	wheres  []*filter.Where
-	matcher *filter.Matcher
-	tell    io.Writer // what went wrong
-	failed  int       // events of which an expression is neither true nor false
+	filter.Choice
+	tell   io.Writer // what went wrong
+	failed int       // events of which an expression is neither true nor false
 }
 
 func (p program) newPick(c *cli.Context) (*pick, error) {
 	k := &pick{tell: p.stderr}
 	var err error
-	if k.types, err = filter.Types(c.String("events")); err != nil {
+	if k.Types, err = filter.Types(c.String("events")); err != nil {
 		return nil, usagef("-e: %w", err)
 	}
-	if err := k.add("--where", c.String("where"), c, p); err != nil {
-		return nil, err
+	if c.IsSet("where") {
+		if err := k.Where(c.String("where"), p.now(), p.location(c)); err != nil {
+			return nil, usagef("--where: %w\n  `torjournal %s --where help` lists the fields", err, c.Command.Name)
+		}
 	}
-	for flag, field := range map[string]string{"circuit": "CircID", "stream": "StreamID"} {
-		id := c.String(flag)
+	for flag, add := range map[string]func(string) error{"circuit": k.Circuit, "stream": k.Stream} {
 		if !c.IsSet(flag) {
 			continue
 		}
-		if !isID(id) {
-			return nil, usagef("--%s %q: the number of a %s is wanted, for example 42", flag, id, flag)
-		}
-		if err := k.add("--"+flag, fmt.Sprintf("%s == %q", field, id), c, p); err != nil {
-			return nil, err
+		if err := add(c.String(flag)); err != nil {
+			return nil, usagef("--%s %q: %w", flag, c.String(flag), err)
 		}
 	}
 	if _, err := k.chosen(); err != nil {
@@ -59,37 +55,11 @@ func (p program) newPick(c *cli.Context) (*pick, error) {
 	return k, nil
 }
 
-func (k *pick) add(flag, expression string, c *cli.Context, p program) error {
-	if expression == "" && !c.IsSet(strings.TrimLeft(flag, "-")) {
-		return nil
-	}
-	w, err := filter.CompileWhere(expression, p.now(), p.location(c))
-	if err != nil {
-		return usagef("%s: %w\n  `torjournal %s --where help` lists the fields", flag, err, c.Command.Name)
-	}
-	k.wheres, k.matcher = append(k.wheres, w), filter.NewMatcher()
-	return nil
-}
-
-// isID reports whether s can be the ID of a circuit or a stream (control-spec,
-// section 2.4).
-func isID(s string) bool {
-	for _, c := range s {
-		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
-			return false
-		}
-	}
-	return s != "" && len(s) <= 16
-}
-
 // narrow returns what of r can hold events that are chosen.
 func (k *pick) narrow(r journal.Range) (journal.Range, error) {
-	r.Types = k.types
-	for _, w := range k.wheres {
-		var some bool
-		if r, some = w.Narrow(r); !some {
-			return r, usagef("no event can be all of what is asked for: -e, --where, --circuit, --stream and the range have nothing in common")
-		}
+	r, some := k.Narrow(r)
+	if !some {
+		return r, usagef("no event can be all of what is asked for: -e, --where, --circuit, --stream and the range have nothing in common")
 	}
 	return r, nil
 }
@@ -97,28 +67,14 @@ func (k *pick) narrow(r journal.Range) (journal.Range, error) {
 // chosen returns what can hold events that are chosen.
 func (k *pick) chosen() (journal.Range, error) { return k.narrow(journal.Range{}) }
 
-// bounded reports whether the expression itself says from when on, so that
-// the default of one hour does not stand in its way.
-func (k *pick) bounded() bool {
-	r, err := k.chosen()
-	return err == nil && (!r.Since.IsZero() || r.From > 0 || r.Session > 0)
-}
-
 // keep reports whether r is chosen. The first event of which that cannot be
 // said is told about; done tells how many there were.
 func (k *pick) keep(r *journal.Record) bool {
-	for _, w := range k.wheres {
-		ok, err := k.matcher.Match(w, r)
-		if err != nil {
-			if k.failed++; k.failed == 1 {
-				fmt.Fprintf(k.tell, "-- --where fails on record %d, which is not shown: %s --\n", r.Seq, printable(err.Error()))
-			}
+	return k.Match(r, func(err error) {
+		if k.failed++; k.failed == 1 {
+			fmt.Fprintf(k.tell, "-- --where fails on record %d, which is not shown: %s --\n", r.Seq, printable(err.Error()))
 		}
-		if !ok {
-			return false
-		}
-	}
-	return true
+	})
 }
 
 // done tells of further failures.
