@@ -218,11 +218,7 @@ func (a *historyArgs) span(ctx context.Context, rd journal.Reader) (r journal.Ra
 	}
 	r.From = a.from
 	if r.Since.IsZero() && a.session == "" && r.From == 0 && !a.question.Bounded(a.words) {
-		end := a.now
-		if !r.Until.IsZero() && r.Until.Before(end) {
-			end = r.Until
-		}
-		r.Since = end.Add(-historySpan)
+		r = filter.LastHour(r, a.now)
 	}
 	if a.next != nil {
 		r.Session, r.To = a.next.session, a.next.to

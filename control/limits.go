@@ -130,10 +130,6 @@ const (
 	// records for an ordinary filter. One record takes at most 50 ms more.
 	siftTime = 10 * time.Millisecond
 
-	// historySpan is how far back HISTORY looks when nothing says how far, as
-	// the command line does.
-	historySpan = time.Hour
-
 	// historyPatience is how long a HISTORY may wait for those before it, and
 	// historyTime how long its own answer may take: a month of a busy client,
 	// some ten million records, takes a few seconds on an idle machine.

@@ -28,7 +28,7 @@ func (p program) exportCommand() *cli.Command {
 		Name:      "export",
 		Usage:     "write what the journal holds into a file for other programs",
 		UsageText: help,
-		Flags: slices.Concat(exportRangeFlags(), pickFlags(), setFlags(), []cli.Flag{
+		Flags: slices.Concat(rangeFlagsFrom("the first record"), pickFlags(), setFlags(), []cli.Flag{
 			&cli.StringFlag{Name: "format", Usage: "`FORM` of the file: " + strings.Join(formNames(), ", ")},
 			&cli.StringFlag{Name: "what", Value: export.Events, Usage: "`DATA` to write: " + export.SetNames()},
 			&cli.StringFlag{Name: "to", Usage: "`FILE` to write, - for standard output"},
@@ -37,18 +37,6 @@ func (p program) exportCommand() *cli.Command {
 		}),
 		Action: p.export,
 	}
-}
-
-// exportRangeFlags are rangeFlags without the default of one hour: an export
-// is of everything.
-func exportRangeFlags() []cli.Flag {
-	flags := rangeFlags()
-	for _, f := range flags {
-		if s, ok := f.(*cli.StringFlag); ok && s.Name == "since" {
-			s.Usage = strings.ReplaceAll(s.Usage, "(default: 1h)", "(default: the first record)")
-		}
-	}
-	return flags
 }
 
 // setFlags are flags for the words of the questions that data sets answer, each
@@ -70,12 +58,7 @@ func setFlags() []cli.Flag {
 	}
 	var flags []cli.Flag
 	for _, w := range words {
-		usage := w.Usage + " (of " + strings.Join(of[w.Name], ", ") + ")"
-		if w.Switch {
-			flags = append(flags, &cli.BoolFlag{Name: w.Name, Usage: usage})
-		} else {
-			flags = append(flags, &cli.StringFlag{Name: w.Name, Usage: usage})
-		}
+		flags = append(flags, wordFlag(w, w.Usage+" (of "+strings.Join(of[w.Name], ", ")+")"))
 	}
 	return flags
 }

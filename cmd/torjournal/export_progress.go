@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"io"
-	"time"
 
 	"github.com/schollz/progressbar/v3"
 
@@ -18,17 +17,9 @@ func newExportProgress(w io.Writer, b journal.Bounds) *progress {
 	if !isTerminal(w) || b.Last == 0 {
 		return nil
 	}
-	return &progress{bar: progressbar.NewOptions64(int64(b.Last-b.First+1),
-		progressbar.OptionSetWriter(w),
-		progressbar.OptionSetDescription("export"),
-		progressbar.OptionShowCount(),
-		progressbar.OptionShowIts(),
-		progressbar.OptionSetItsString("records"),
-		progressbar.OptionSetWidth(30),
-		progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionSetSpinnerChangeInterval(0), // it would take a goroutine that nobody waits for
-		progressbar.OptionClearOnFinish(),
-	), first: b.First}
+	bar := newBar(w, int64(b.Last-b.First+1), "export",
+		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("records"))
+	return &progress{bar: bar, first: b.First}
 }
 
 // reached moves the bar to a record. It never goes back, as who reads may.

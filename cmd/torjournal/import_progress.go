@@ -28,20 +28,23 @@ func newProgress(w io.Writer, logs []*logInput) *progress {
 		}
 		total += in.size
 	}
-	p := &progress{bar: progressbar.NewOptions64(total,
-		progressbar.OptionSetWriter(w),
-		progressbar.OptionSetDescription("import"),
-		progressbar.OptionShowBytes(true),
-		progressbar.OptionUseIECUnits(true),
-		progressbar.OptionSetWidth(30),
-		progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionSetSpinnerChangeInterval(0), // it would take a goroutine that nobody waits for
-		progressbar.OptionClearOnFinish(),
-	)}
+	p := &progress{bar: newBar(w, total, "import", progressbar.OptionShowBytes(true), progressbar.OptionUseIECUnits(true))}
 	for _, in := range logs {
 		in.read = func(n int) { _ = p.bar.Add(n) }
 	}
 	return p
+}
+
+// newBar returns a bar of what is done, and how it counts.
+func newBar(w io.Writer, total int64, what string, counts ...progressbar.Option) *progressbar.ProgressBar {
+	return progressbar.NewOptions64(total, append(counts,
+		progressbar.OptionSetWriter(w),
+		progressbar.OptionSetDescription(what),
+		progressbar.OptionSetWidth(30),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionSetSpinnerChangeInterval(0), // it would take a goroutine that nobody waits for
+		progressbar.OptionClearOnFinish(),
+	)...)
 }
 
 // clear makes room for a line of text; the bar comes back behind it.

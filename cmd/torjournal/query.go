@@ -67,13 +67,17 @@ func questionFlags(q query.Question) []cli.Flag {
 		if w.Needed {
 			continue
 		}
-		if w.Switch {
-			flags = append(flags, &cli.BoolFlag{Name: w.Name, Usage: w.Usage})
-		} else {
-			flags = append(flags, &cli.StringFlag{Name: w.Name, Usage: w.Usage})
-		}
+		flags = append(flags, wordFlag(w, w.Usage))
 	}
 	return flags
+}
+
+// wordFlag is the flag for a word of a question.
+func wordFlag(w query.Word, usage string) cli.Flag {
+	if w.Switch {
+		return &cli.BoolFlag{Name: w.Name, Usage: usage}
+	}
+	return &cli.StringFlag{Name: w.Name, Usage: usage}
 }
 
 // table shows an answer to people.

@@ -12,13 +12,14 @@ import (
 	"torjournal/query/filter"
 )
 
-// defaultSpan is how far back replay and query look when nothing says how far.
-const defaultSpan = time.Hour
-
 // rangeFlags select records; replay and every query have them.
-func rangeFlags() []cli.Flag {
+func rangeFlags() []cli.Flag { return rangeFlagsFrom("1h") }
+
+// rangeFlagsFrom are those of a command that begins elsewhere if nothing says
+// where.
+func rangeFlagsFrom(begin string) []cli.Flag {
 	return append(journalFlags(),
-		&cli.StringFlag{Name: "since", Usage: "from `TIME` on: 1h, 2h30m, 3d, today, \"2026-11-23 08:15\", RFC 3339, @unix (default: 1h)"},
+		&cli.StringFlag{Name: "since", Usage: "from `TIME` on: 1h, 2h30m, 3d, today, \"2026-11-23 08:15\", RFC 3339, @unix (default: " + begin + ")"},
 		&cli.StringFlag{Name: "until", Usage: "before `TIME` (default: no end)"},
 		&cli.StringFlag{Name: "session", Aliases: []string{"b"}, Usage: "only session `N`: its number, 0 for the newest, -1 for the one before"},
 		&cli.BoolFlag{Name: "utc", Usage: "times without a zone, in and out, are UTC"},
@@ -54,11 +55,7 @@ func (p program) selection(c *cli.Context, rd journal.Reader, bounded bool) (jou
 		bounded = true
 	}
 	if !bounded && r.Since.IsZero() {
-		end := p.now()
-		if !r.Until.IsZero() && r.Until.Before(end) {
-			end = r.Until
-		}
-		r.Since = end.Add(-defaultSpan)
+		r = filter.LastHour(r, p.now())
 	}
 	return r, p.tellBeginning(c, rd, r)
 }
