@@ -49,7 +49,8 @@ func smallSample(t testing.TB, key *Key) (content []byte, records uint64, roots 
 	return content[:meta.pages*uint64(meta.pageSize)], v.Records, roots[:len(roots)-2]
 }
 
-func rootPage(t testing.TB, path string) []byte {
+// fileNow returns what a file holds, and the newest of its meta pages.
+func fileNow(t testing.TB, path string) ([]byte, boltMeta) {
 	t.Helper()
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -59,6 +60,12 @@ func rootPage(t testing.TB, path string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return content, meta
+}
+
+func rootPage(t testing.TB, path string) []byte {
+	t.Helper()
+	content, meta := fileNow(t, path)
 	return content[meta.root*uint64(meta.pageSize):][:meta.pageSize]
 }
 

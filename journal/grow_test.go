@@ -251,24 +251,13 @@ func TestPagesWrittenPerCommit(t *testing.T) {
 func TestDamageUnwrittenRoot(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	j := openTest(t, path, Options{})
-	content := func() ([]byte, boltMeta) {
-		now, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		meta, err := newestMeta(bytes.NewReader(now))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return now, meta
-	}
 	size, roots := os.Getpagesize(), 0
 	seen := map[uint64]bool{}
 	for i := range 12 {
-		before, meta := content()
+		before, meta := fileNow(t, path)
 		seen[meta.root] = true
 		appendAll(t, j, bw(i, 1)...)
-		now, meta := content()
+		now, meta := fileNow(t, path)
 		if at := int(meta.root) * size; at+size <= len(before) {
 			copy(now[at:][:size], before[at:])
 		} else {
@@ -306,14 +295,7 @@ func TestDamageUnwrittenRoots(t *testing.T) {
 	var images [][]byte // after each commit
 	for i := range 16 {
 		appendAll(t, j, bw(i, 1)...)
-		now, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		meta, err := newestMeta(bytes.NewReader(now))
-		if err != nil {
-			t.Fatal(err)
-		}
+		now, meta := fileNow(t, path)
 		images = append(images, now)
 		before := last
 		if last = meta; i < 4 {

@@ -461,14 +461,7 @@ func TestDamageOlderRoot(t *testing.T) {
 	var older [][]byte // root pages
 	for round := range 8 {
 		appendAll(t, j, bw(round, 1)...)
-		now, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		meta, err := newestMeta(bytes.NewReader(now))
-		if err != nil {
-			t.Fatal(err)
-		}
+		now, meta := fileNow(t, path)
 		root := now[int(meta.root)*size:][:size]
 		for back := range older {
 			bad := bytes.Clone(now)
