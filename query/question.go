@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -17,6 +18,15 @@ type Question struct {
 	Name  string // "circuits"
 	Words []Word // what narrows the answer, beside its range
 	rows  asking
+}
+
+// RowFields lists what an expression over the question's rows can name; none:
+// there is no word "where" over rows.
+func (q Question) RowFields() []filter.Field {
+	if q.rows.of == nil {
+		return nil
+	}
+	return filter.RowFields(q.rows.of)
 }
 
 // Word is one that narrows an answer.
@@ -41,6 +51,7 @@ type Options struct {
 	id       string // of the circuit or stream of a timeline
 	step     time.Duration
 	counts   bool
+	where    *filter.RowWhere // that rows must match; nil: all do
 }
 
 // NewOptions returns those of a question without words.
@@ -51,7 +62,7 @@ type Notes struct {
 	Gaps      []journal.Gap   // records that were evicted while they were to be read
 	Bandwidth BandwidthAnswer // of a question about bandwidth; its Gaps are those
 	Also      []uint64        // of a timeline: other sessions that have one of that ID
-	Undecided int             // records of which the expression is neither true nor false: they are no rows
+	Undecided int             // records or rows of which the expression can not be decided: they are left out
 }
 
 // Questions returns all of them.
@@ -90,36 +101,54 @@ func (q Question) Bounded(o *Options) bool {
 // that is not. An error of emit ends it and is returned as it is. Of a part
 // that has a bound of memory, no answer takes much more.
 func (q Question) Rows(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (Notes, error) {
-	return q.rows(ctx, rd, r, o, part, emit)
+	if o.where != nil {
+		return q.matching(ctx, rd, r, o, part, emit)
+	}
+	return q.rows.ask(ctx, rd, r, o, part, emit)
 }
 
 func rowOf[R Row](emit func(Row) error) func(R) error { return func(r R) error { return emit(r) } }
 
-// asking answers a question, see Question.Rows.
-type asking func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (Notes, error)
+// asking answers a question.
+type asking struct {
+	ask answer
+	of  reflect.Type // its rows, which an expression can choose; nil: none can
+}
+
+// answer is Question.Rows of a question.
+type answer func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (Notes, error)
+
+// chosenBy returns an asking whose rows are all of one struct.
+func chosenBy[R Row](ask answer) asking {
+	a := asking{ask: ask}
+	if t := reflect.TypeFor[R](); t.Kind() == reflect.Pointer {
+		a.of = t
+	}
+	return a
+}
 
 // rowsOf asks for rows that no words narrow.
 func rowsOf[R Row](ask func(context.Context, journal.Reader, journal.Range, Part, func(R) error) ([]journal.Gap, error)) asking {
-	return func(ctx context.Context, rd journal.Reader, r journal.Range, _ *Options, part Part, emit func(Row) error) (n Notes, err error) {
+	return chosenBy[R](func(ctx context.Context, rd journal.Reader, r journal.Range, _ *Options, part Part, emit func(Row) error) (n Notes, err error) {
 		n.Gaps, err = ask(ctx, rd, r, part, rowOf[R](emit))
 		return n, err
-	}
+	})
 }
 
 // rowsBy asks for rows that are picked by what words say.
 func rowsBy[R Row, P any](ask func(context.Context, journal.Reader, journal.Range, P, Part, func(R) error) ([]journal.Gap, error), pick func(*Options) P) asking {
-	return func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
+	return chosenBy[R](func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
 		n.Gaps, err = ask(ctx, rd, r, pick(o), part, rowOf[R](emit))
 		return n, err
-	}
+	})
 }
 
 // stepsOf asks for a timeline.
 func stepsOf(ask func(context.Context, journal.Reader, journal.Range, string, Part, func(*Step) error) (Timeline, error)) asking {
-	return func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (Notes, error) {
+	return chosenBy[*Step](func(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (Notes, error) {
 		line, err := ask(ctx, rd, r, o.id, part, rowOf[*Step](emit))
 		return Notes{Gaps: line.Gaps, Also: line.Also}, err
-	}
+	})
 }
 
 func askRecords(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
@@ -137,9 +166,9 @@ func askBandwidth(ctx context.Context, rd journal.Reader, r journal.Range, o *Op
 	return n, err
 }
 
-var questions = []Question{
-	{"records", recordWords, askRecords},
-	{"bandwidth", bandwidthWords, askBandwidth},
+var questions = withWhere([]Question{
+	{"records", recordWords, asking{ask: askRecords}}, // its expression is over events
+	{"bandwidth", bandwidthWords, asking{ask: askBandwidth}},
 	{"circuits", circuitWords, rowsBy(Circuits, func(o *Options) CircuitPick { return o.circuits })},
 	{"streams", streamWords, rowsBy(Streams, func(o *Options) StreamPick { return o.streams })},
 	{"circuit", []Word{idWord("circuit")}, stepsOf(CircuitTimeline)},
@@ -152,7 +181,7 @@ var questions = []Question{
 	{"bootstrap", nil, rowsOf(Bootstraps)},
 	{"sessions", nil, rowsOf(Sessions)},
 	{"commands", commandWords, rowsBy(Commands, func(o *Options) bool { return o.counts })},
-}
+})
 
 var recordWords = []Word{
 	{Name: "types", Usage: "only these `TYPES`, for example CIRC,BW", set: func(o *Options, s string) (err error) {

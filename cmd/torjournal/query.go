@@ -136,6 +136,9 @@ func (j *jsonLines) end() error            { return nil }
 // question answers one, by a table or as JSON lines. nothing names the rows
 // where there are none.
 func (p program) question(c *cli.Context, q query.Question, nothing string, people table) error {
+	if c.String("where") == "help" {
+		return p.rowFields(q)
+	}
 	if _, err := p.timeRange(c); err != nil {
 		return err
 	}
@@ -167,6 +170,9 @@ func (p program) question(c *cli.Context, q query.Question, nothing string, peop
 			p.nothing(nothing, r)
 			err = p.tellElsewhere(c, rd, r)
 		}
+		if notes.Undecided > 0 {
+			fmt.Fprintf(p.stderr, "-- --where could not be decided for %d rows, which are not shown --\n", notes.Undecided)
+		}
 		p.tellSums(c, notes.Bandwidth)
 		for _, session := range notes.Also {
 			fmt.Fprintf(p.stderr, "-- session %d has a %s too: --session %d shows it --\n", session, nothing, session)
@@ -195,7 +201,11 @@ func (p program) words(c *cli.Context, q query.Question) (*query.Options, error)
 			args = args[1:]
 		case !c.IsSet(w.Name) || w.Switch && !c.Bool(w.Name):
 		default:
-			if err := q.Set(o, w.Name, c.String(w.Name)); err != nil {
+			err := q.Set(o, w.Name, c.String(w.Name))
+			if err != nil && w.Name == "where" {
+				return nil, usagef("--where: %w\n  `%s --where help` lists the names", err, c.Command.HelpName)
+			}
+			if err != nil {
 				return nil, usagef("--%s: %w", w.Name, err)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"torjournal/journal"
+	"torjournal/query"
 	"torjournal/query/filter"
 	"torjournal/tor/event"
 )
@@ -96,11 +97,25 @@ func (p program) whereHelp(c *cli.Context) (bool, error) {
 		if len(f.Types) > 0 {
 			of = event.NewSet(f.Types...).String()
 		}
-		kind := f.Kind
-		if len(f.Parts) > 0 {
-			kind += ": ." + strings.Join(f.Parts, " .")
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", f.Name, kind, of)
+		fmt.Fprintf(w, "%s\t%s\t%s\n", f.Name, kindCell(f), of)
 	}
 	return true, w.Flush()
+}
+
+// rowFields lists what --where can name of the rows of a question.
+func (p program) rowFields(q query.Question) error {
+	w := tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tIS A")
+	for _, f := range q.RowFields() {
+		fmt.Fprintf(w, "%s\t%s\n", f.Name, kindCell(f))
+	}
+	return w.Flush()
+}
+
+// kindCell says what a field is, and what the elements of a list have.
+func kindCell(f filter.Field) string {
+	if len(f.Parts) == 0 {
+		return f.Kind
+	}
+	return f.Kind + ": ." + strings.Join(f.Parts, " .")
 }

@@ -114,9 +114,12 @@ func (a *admission) node(p *ast.Node) error {
 	case *ast.ArrayNode:
 		return refuse(n, "a list of constants stands only behind `in`")
 	case *ast.PointerNode:
-		return refuse(n, "write what of the element is meant, for example .%s", a.element.parts()[0])
+		if a.inner && a.element == texts && n.Name == "" {
+			return nil
+		}
+		return refuse(n, "write what of the element is meant, for example %s", a.element.element())
 	case *ast.NilNode:
-		return refuse(n, "there is no nil: what an event has not, is not compared")
+		return refuse(n, "there is no nil: what is not there, is not compared")
 	}
 	return refuse(*p, "this is not part of the language of filters")
 }
@@ -134,9 +137,9 @@ func (a *admission) name(n *ast.IdentifierNode) error {
 	k, ok := a.v.kinds[n.Value]
 	switch {
 	case !ok:
-		return refuse(n, "no event has a field %q%s", n.Value, meant(n.Value, a.v.names))
+		return refuse(n, "%s a field %q%s", a.v.nobody, n.Value, meant(n.Value, a.v.names))
 	case k.list():
-		return refuse(n, "%s is a list: write for example any(%s, .%s == \"…\") or len(%s)", n.Value, n.Value, k.parts()[0], n.Value)
+		return refuse(n, "%s is a list: write for example any(%s, %s == \"…\") or len(%s)", n.Value, n.Value, k.element(), n.Value)
 	}
 	return nil
 }

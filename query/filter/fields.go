@@ -89,6 +89,8 @@ const (
 	instant
 	hops    // list of event.Router
 	options // list of event.Option
+	texts   // list of texts
+	truth   // true or false
 )
 
 var kindTypes = map[kind]reflect.Type{
@@ -99,12 +101,14 @@ var kindTypes = map[kind]reflect.Type{
 	instant: reflect.TypeFor[time.Time](),
 	hops:    reflect.TypeFor[[]event.Router](),
 	options: reflect.TypeFor[[]event.Option](),
+	texts:   reflect.TypeFor[[]string](),
+	truth:   reflect.TypeFor[bool](),
 }
 
-func (k kind) list() bool { return k == hops || k == options }
+func (k kind) list() bool { return k == hops || k == options || k == texts }
 
 func (k kind) String() string {
-	return [...]string{"text", "keywords", "number", "number with decimals", "time", "list of relays", "list of options"}[k]
+	return [...]string{"text", "keywords", "number", "number with decimals", "time", "list of relays", "list of options", "list of texts", "true or false"}[k]
 }
 
 // kindOf returns the kind of a struct's field. A type that there is no kind
@@ -131,9 +135,21 @@ func kindOf(t reflect.Type) (kind, bool) {
 	return 0, false
 }
 
-// parts are the fields of the elements of lists.
+// element is how a predicate names what it looks at of a list's elements, for
+// example.
+func (k kind) element() string {
+	if k == texts {
+		return "#"
+	}
+	return "." + k.parts()[0]
+}
+
+// parts are the fields of the elements of lists; texts have none.
 func (k kind) parts() []string {
 	t := kindTypes[k].Elem()
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
 	out := make([]string, t.NumField())
 	for i := range out {
 		out[i] = t.Field(i).Name
@@ -143,18 +159,19 @@ func (k kind) parts() []string {
 
 // vocabulary is all that expressions can name.
 type vocabulary struct {
-	kinds map[string]kind
-	names []string                        // in alphabetical order
-	of    map[event.Type]map[string][]int // of each type's struct, the place of the fields it has
-	env   reflect.Type                    // a struct with all of them
-	place map[string]int                  // in env
+	nobody string // has a field of another name: "no event has"
+	kinds  map[string]kind
+	names  []string                        // in alphabetical order
+	of     map[event.Type]map[string][]int // of each type's struct, the place of the fields it has
+	env    reflect.Type                    // a struct with all of them
+	place  map[string]int                  // in env
 }
 
 // vocab is made when the first expression is compiled.
 var vocab = sync.OnceValue(newVocabulary)
 
 func newVocabulary() *vocabulary {
-	v := &vocabulary{kinds: map[string]kind{}, of: map[event.Type]map[string][]int{}, place: map[string]int{}}
+	v := &vocabulary{nobody: "no event has", kinds: map[string]kind{}, of: map[event.Type]map[string][]int{}, place: map[string]int{}}
 	base := reflect.TypeFor[record]()
 	for _, f := range reflect.VisibleFields(base) {
 		v.kinds[f.Name], _ = kindOf(f.Type)

@@ -97,14 +97,21 @@ func (v *vocabulary) choice(n *ast.ConditionalNode, t of, negated bool) ast.Node
 type of struct {
 	event.Type      // "" for all that have no struct
 	fixed      bool // Type decides; not so for "", and for events that do not fit their type's grammar
+
+	absent map[string]bool // of a row: what it has no value for
 }
 
 // lacks reports whether n takes a field that t has not.
 func (v *vocabulary) lacks(n ast.Node, t of) bool {
 	lacking := false
 	visit(n, func(n ast.Node) {
-		if id, ok := n.(*ast.IdentifierNode); ok && v.known(id.Value) && !v.has(t.Type, id.Value) {
-			lacking = true
+		id, ok := n.(*ast.IdentifierNode)
+		switch {
+		case !ok || !v.known(id.Value):
+		case t.absent != nil:
+			lacking = lacking || t.absent[id.Value]
+		default:
+			lacking = lacking || !v.has(t.Type, id.Value)
 		}
 	})
 	return lacking

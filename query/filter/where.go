@@ -103,25 +103,25 @@ func (c *compiling) compile() (*Where, error) {
 	var types []event.Type // whose events can match
 	var spans []journal.Range
 	for _, t := range event.Types() {
-		root := c.v.residue(tree.Node, of{t, true}, false)
+		root := c.v.residue(tree.Node, of{Type: t, fixed: true}, false)
 		if never(root) {
 			continue
 		}
 		types, spans = append(types, t), append(spans, span(root))
-		if w.by[bit(t)], err = c.residual(root, of{t, true}); err != nil {
+		if w.by[bit(t)], err = c.residual(root, of{Type: t, fixed: true}); err != nil {
 			return nil, err
 		}
 	}
 	// Types that only a newer tor knows, and events that do not fit their
 	// type's grammar, have no fields but the general ones.
-	root := c.v.residue(tree.Node, of{"", false}, false)
+	root := c.v.residue(tree.Node, of{Type: "", fixed: false}, false)
 	if !never(root) {
 		spans = append(spans, span(root))
-		if w.by[otherTypes], err = c.residual(root, of{"", false}); err != nil {
+		if w.by[otherTypes], err = c.residual(root, of{Type: "", fixed: false}); err != nil {
 			return nil, err
 		}
 	}
-	newer := !never(c.v.residue(tree.Node, of{"", true}, false))
+	newer := !never(c.v.residue(tree.Node, of{Type: "", fixed: true}, false))
 	if len(types) == 0 && !newer {
 		return nil, errors.New("no event can match: no type has all the fields that it takes together")
 	}

@@ -257,7 +257,7 @@ func TestWhereRefuses(t *testing.T) {
 	f(`Status == "FAILED" and`, `at 1:22: unexpected token EOF`)
 	f(`Status == "FAILED`, `at 1:18: literal not terminated`)
 	f(`Reason ?? "x"`, `at 1:8: "??" is not part of the language of filters`)
-	f(`Status == nil`, `at 1:11: there is no nil: what an event has not, is not compared`)
+	f(`Status == nil`, `at 1:11: there is no nil: what is not there, is not compared`)
 	f(``, `it is empty; write for example Status == "FAILED"`)
 	f("\xff", `it is not UTF-8`)
 	f(`let x = 1; x == 1`, `at 1:5: this is not part of the language of filters`)
