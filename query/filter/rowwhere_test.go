@@ -29,7 +29,6 @@ type row struct {
 	Circuits []string       `json:"circuits,omitempty"`
 	Verbs    map[string]int `json:"verbs,omitempty"`
 	*more
-
 }
 
 var rowType = reflect.TypeFor[*row]()
