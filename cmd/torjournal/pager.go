@@ -71,8 +71,12 @@ func pagerName(getenv func(string) string, lookPath func(string) (string, error)
 func (p program) startPager(name string) (*pager, error) {
 	cmd := exec.Command("sh", "-c", name)
 	cmd.Stdout, cmd.Stderr = p.stdout, p.stderr
+	cmd.Env = os.Environ()
 	if os.Getenv("LESS") == "" {
-		cmd.Env = append(os.Environ(), "LESS="+lessOptions)
+		cmd.Env = append(cmd.Env, "LESS="+lessOptions)
+	}
+	if os.Getenv("LESSCHARSET") == "" && unicodeLocale(os.Getenv) {
+		cmd.Env = append(cmd.Env, "LESSCHARSET=utf-8") // without a locale less shows codes for what plots are made of
 	}
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"text/tabwriter"
 	"time"
 
@@ -15,7 +17,7 @@ func (p program) queryBandwidthCommand() *cli.Command {
 	return p.questionCommand("bandwidth", "bytes read and written, step by step",
 		"torjournal query bandwidth [--since 1h] [--step 1m] [--json]\n\n   torjournal query bandwidth --since 1d --step 5m",
 		"records", func(p program, c *cli.Context) table {
-			return &bandwidthTable{Writer: tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', tabwriter.AlignRight), loc: p.location(c)}
+			return newBandwidthTable(p.stdout, p.location(c))
 		})
 }
 
@@ -48,21 +50,33 @@ func holeText(h journal.RollupHole, loc *time.Location) string {
 	return "the kept sums of the bandwidth by the minute, " + spanText(h.From, h.To, loc) + ","
 }
 
-// bandwidthTable writes rows for people and sums them up.
+// bandwidthTable shows rows to people and sums them up; on a terminal there is
+// a plot above them.
 type bandwidthTable struct {
-	*tabwriter.Writer
-	loc *time.Location
+	out  io.Writer
+	loc  *time.Location
+	plot bandwidthPlot
+	text bytes.Buffer // the table, which follows the plot
+	rows *tabwriter.Writer
 
-	rows                  int
+	begun                 bool
 	seconds               int64
 	read, written         uint64
 	peakRead, peakWritten uint64
 }
 
+func newBandwidthTable(out io.Writer, loc *time.Location) *bandwidthTable {
+	t := &bandwidthTable{out: out, loc: loc, plot: bandwidthPlot{screen: screenOf(out), loc: loc}}
+	t.rows = tabwriter.NewWriter(&t.text, 0, 8, 2, ' ', tabwriter.AlignRight)
+	return t
+}
+
 func (t *bandwidthTable) row(r query.Row) error {
 	row := r.(*query.Bandwidth)
-	if t.rows++; t.rows == 1 {
-		fmt.Fprintln(t, "TIME\tSECONDS\tREAD\tWRITTEN\tPEAK READ/s\tPEAK WRITTEN/s\t")
+	t.plot.add(row)
+	if !t.begun {
+		t.begun = true
+		fmt.Fprintln(t.rows, "TIME\tSECONDS\tREAD\tWRITTEN\tPEAK READ/s\tPEAK WRITTEN/s\t")
 	}
 	t.seconds += row.Seconds
 	for _, sum := range []struct {
@@ -79,7 +93,7 @@ func (t *bandwidthTable) row(r query.Row) error {
 	if row.PeakWritten != nil {
 		t.peakWritten = max(t.peakWritten, *row.PeakWritten)
 	}
-	_, err := fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t\n", row.Time.In(t.loc).Format(shortTime), row.Seconds,
+	_, err := fmt.Fprintf(t.rows, "%s\t%d\t%s\t%s\t%s\t%s\t\n", row.Time.In(t.loc).Format(shortTime), row.Seconds,
 		sizeCell(row.ReadBytes), sizeCell(row.WrittenBytes), sizeCell(row.PeakRead), sizeCell(row.PeakWritten))
 	return err
 }
@@ -88,7 +102,18 @@ func (t *bandwidthTable) end() error {
 	if t.seconds == 0 {
 		return nil
 	}
-	_, err := fmt.Fprintf(t, "total\t%d\t%s\t%s\t%s\t%s\t\n", t.seconds,
+	_, err := fmt.Fprintf(t.rows, "total\t%d\t%s\t%s\t%s\t%s\t\n", t.seconds,
 		formatSize(t.read), formatSize(t.written), formatSize(t.peakRead), formatSize(t.peakWritten))
+	return err
+}
+
+func (t *bandwidthTable) Flush() error {
+	if err := t.plot.draw(t.out); err != nil {
+		return err
+	}
+	if err := t.rows.Flush(); err != nil {
+		return err
+	}
+	_, err := t.text.WriteTo(t.out)
 	return err
 }
