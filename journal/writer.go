@@ -104,6 +104,7 @@ type writer struct {
 	missed    uint64 // delivered and not journaled since the last Flush
 	err       error  // what the goroutine ended with
 
+	turns   atomic.Uint64          // see Pulse
 	failure atomic.Pointer[string] // why commits fail now; nil when they succeed
 	since   atomic.Int64           // when the outage began, µs since 1970; 0: there is none
 }
@@ -154,6 +155,7 @@ func (w *writer) run() {
 	idle := time.NewTicker(idleTurn)
 	defer idle.Stop()
 	for {
+		w.turns.Add(1)
 		w.linger()
 		items, dropped, closed := w.q.take(w.items, w.batchMax)
 		w.items = items
@@ -237,6 +239,7 @@ func (w *writer) linger() {
 		case <-w.q.wake:
 		}
 		timer.Stop()
+		w.turns.Add(1)
 	}
 }
 

@@ -92,19 +92,26 @@ func (m *serviceManager) await(prefix string) string {
 // start starts a recorder with what is kept.
 func (m *serviceManager) start(journal string, kept []keptFile, args ...string) *recorder {
 	m.t.Helper()
+	r := m.launch(journal, kept, nil, args...)
+	m.await("READY=1")
+	r.answers()
+	r.attached()
+	return r
+}
+
+// launch starts it, with env in its environment, and waits for nothing.
+func (m *serviceManager) launch(journal string, kept []keptFile, env []string, args ...string) *recorder {
+	m.t.Helper()
 	names := make([]string, len(kept))
-	line := `LISTEN_PID=$$ exec torjournal "$@"`
+	line := `LISTEN_PID=$$ WATCHDOG_PID=${WATCHDOG_PID-$$} exec torjournal "$@"`
 	cmd := exec.Command("sh", append([]string{"-c", line, "sh", "run", "--journal", journal}, args...)...)
 	for i, k := range kept {
 		names[i] = k.name
 		cmd.ExtraFiles = append(cmd.ExtraFiles, k.file)
 	}
 	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+m.path, fmt.Sprintf("LISTEN_FDS=%d", len(kept)), "LISTEN_FDNAMES="+strings.Join(names, ":"))
-	r := launchCommand(m.t, journal, cmd)
-	m.await("READY=1")
-	r.answers()
-	r.attached()
-	return r
+	cmd.Env = append(cmd.Env, env...)
+	return launchCommand(m.t, journal, cmd)
 }
 
 // With a service manager that keeps descriptors a restart of the recorder ends

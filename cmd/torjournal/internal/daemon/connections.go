@@ -21,6 +21,9 @@ func connectionStatus(c control.ConnectionInfo) ConnectionStatus {
 func (d *Daemon) untilTold(ctx context.Context) (context.Context, context.CancelFunc) {
 	told, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
+		if err := d.cfg.Manager.notify("STOPPING=1", nil); err != nil {
+			d.cfg.Logger.Warn("the service manager does not know that the recorder ends", "error", err)
+		}
 		d.tellHolders()
 		cancel()
 	})

@@ -221,6 +221,8 @@ func (d *Daemon) serve(ctx context.Context) error {
 	run(func(ctx context.Context) error { d.reread(ctx); return nil })
 	servers.Go(func() { d.legacies.run(serving) })
 	d.announce()
+	servers.Go(func() { d.cfg.Manager.watch(serving, d.journal.Pulse, d.cfg.Logger) })
+	servers.Go(func() { d.cfg.Manager.describe(serving, d.condition) })
 
 	err = d.source.Run(recording)
 	if ctx.Err() != nil || context.Cause(serving) != nil {

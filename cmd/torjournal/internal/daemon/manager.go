@@ -2,19 +2,23 @@ package daemon
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Manager is the service manager that started this process, systemd, as far as
-// it wants to be told how the service is (sd_notify(3)) and keeps descriptors
-// for it over a restart (FileDescriptorStoreMax=). Its zero value is none.
+// it wants to be told how the service is (sd_notify(3)), ends it when it hears
+// nothing (WatchdogSec=) and keeps descriptors for it over a restart
+// (FileDescriptorStoreMax=). Its zero value is none.
 type Manager struct {
-	socket string     // where it listens; "": there is none
-	kept   []keptFile // what it kept for us
+	socket   string        // where it listens; "": there is none
+	patience time.Duration // it takes us for dead when it has heard nothing for so long; 0: never
+	kept     []keptFile    // what it kept for us
 }
 
 // keptFile is a descriptor from the store, under the name that it got there.
@@ -30,6 +34,9 @@ const firstPassed = 3
 // removes it there. Call it once.
 func FindManager() Manager {
 	m := Manager{socket: os.Getenv("NOTIFY_SOCKET")}
+	if pid := os.Getenv("WATCHDOG_PID"); pid == "" || pid == strconv.Itoa(os.Getpid()) {
+		m.patience = watchdogTime(os.Getenv("WATCHDOG_USEC"))
+	}
 	count, _ := strconv.Atoi(os.Getenv("LISTEN_FDS"))
 	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
 	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
@@ -43,11 +50,26 @@ func FindManager() Manager {
 		syscall.CloseOnExec(firstPassed + i)
 		m.kept = append(m.kept, keptFile{name, os.NewFile(uintptr(firstPassed+i), name)})
 	}
-	for _, key := range []string{"NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
+	for _, key := range []string{"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
 		_ = os.Unsetenv(key)
 	}
 	return m
 }
+
+// watchdogTime reads WATCHDOG_USEC (sd_watchdog_enabled(3)); 0 if it says
+// nothing that can be kept.
+func watchdogTime(usec string) time.Duration {
+	us, err := strconv.ParseUint(usec, 10, 64)
+	if err != nil || us > math.MaxInt64/uint64(time.Microsecond) {
+		return 0
+	}
+	return time.Duration(us) * time.Microsecond
+}
+
+// notifyTime is how long a manager may take to make room for what it is told.
+// One that is busier than that is not waited for: the recorder has to end when
+// it is to end.
+const notifyTime = 5 * time.Second
 
 // notify tells the manager the lines of state, with descriptors if rights has
 // some. Without a manager it does nothing.
@@ -60,6 +82,7 @@ func (m Manager) notify(state string, rights []byte) error {
 		return fmt.Errorf("tell the service manager: %w", err)
 	}
 	defer sock.Close()
+	_ = sock.SetWriteDeadline(time.Now().Add(notifyTime))
 	if err := sendWith(sock, state, rights); err != nil {
 		return fmt.Errorf("tell the service manager: %w", err)
 	}
