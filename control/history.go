@@ -443,6 +443,12 @@ func (s *Server) historyNotes(ctx context.Context, out *bytes.Buffer, r journal.
 	if t := n.Bandwidth.SumsBefore; !t.IsZero() {
 		fmt.Fprintf(out, "250-SUMS BEFORE=%s\r\n", stamp(t))
 	}
+	for i, u := range n.Bandwidth.Unrecorded {
+		if i == maxNotes {
+			break
+		}
+		fmt.Fprintf(out, "250-UNRECORDED FROM=%s TO=%s SECONDS=%d READ=%d WRITTEN=%d\r\n", stamp(u.From.Time), stamp(u.To.Time), u.Seconds, u.ReadBytes, u.WrittenBytes)
+	}
 	for _, h := range n.Bandwidth.Holes {
 		fmt.Fprintf(out, "250-DAMAGED FROM=%s TO=%s\r\n", stamp(h.From), stamp(h.To))
 	}

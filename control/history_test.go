@@ -150,6 +150,7 @@ func TestHistoryIsTheAnswer(t *testing.T) {
 				{"RECORDS SINCE=@0 CIRCUIT=8", "records", journal.Range{}, []string{"circuit", "8"}, 50},
 				{"BANDWIDTH SINCE=@0 STEP=1s", "bandwidth", journal.Range{}, []string{"step", "1s"}, 20},
 				{"BANDWIDTH" + since, "bandwidth", late, nil, 1},
+				{"BANDWIDTH TOTAL=1" + since, "bandwidth", late, []string{"total", "1"}, 1},
 				{"CIRCUITS SINCE=@0", "circuits", journal.Range{}, nil, 5},
 				{"circuits since=@0", "circuits", journal.Range{}, nil, 1000},
 				{"CIRCUITS SINCE=@0 STATUS=closed", "circuits", journal.Range{}, []string{"status", "closed"}, 3},
@@ -197,6 +198,39 @@ func TestHistoryPartsAreOfOneMoment(t *testing.T) {
 	}
 	if again := p.ask("CIRCUITS"); strings.Count(again.rows, "\n") != 3 || !strings.Contains(again.rows, `"status":"BUILT"`) {
 		t.Errorf("%+v", again)
+	}
+}
+
+// Bytes of a time that was not recorded are told beside the last row.
+func TestHistoryTellsUnrecordedBytes(t *testing.T) {
+	r, j := newJournalRig(t, journal.Options{})
+	at := time.Unix(1_700_000_000, 0).UTC()
+	if _, err := j.BeginImport(t.Context(), event.Source{Name: "tor"}, at); err != nil {
+		t.Fatal(err)
+	}
+	var all []journal.Arrival
+	tell := func(second int, wire []byte) {
+		all = append(all, journal.Arrival{Time: at.Add(time.Duration(second) * time.Second), Wire: wire})
+	}
+	counts := func(read, written int) []byte {
+		return event.NewSnapshot(fmt.Appendf(nil, "250-traffic/read=%d\r\n250-traffic/written=%d\r\n250 OK\r\n", read, written)).Format()
+	}
+	tell(0, counts(100, 10))
+	tell(1, []byte("650 BW 5 1\r\n"))
+	tell(61, counts(1105, 111))
+	tell(62, []byte("650 BW 5 1\r\n"))
+	if err := j.Import(t.Context(), all); err != nil {
+		t.Fatal(err)
+	}
+	p := r.login()
+	const note = "UNRECORDED FROM=2023-11-14T22:13:21.000000Z TO=2023-11-14T22:14:21.000000Z SECONDS=60 READ=1000 WRITTEN=100"
+	first := p.ask("BANDWIDTH SINCE=@0 STEP=1s LIMIT=60")
+	_, next, _ := strings.Cut(first.last, "TRUNCATED=1")
+	if last := p.ask("BANDWIDTH SINCE=@0 STEP=1s" + next); next == "" || len(first.notes) > 0 || len(last.notes) != 1 || last.notes[0] != note {
+		t.Errorf("%q and %q, then %q", first.notes, first.last, last.notes)
+	}
+	if got := p.ask("BANDWIDTH SINCE=@0 TOTAL=1"); !strings.Contains(got.rows, `"unrecorded":[{"from":`) || len(got.notes) != 1 {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -12,10 +12,10 @@ import (
 )
 
 // maxSteps bounds the rows of one answer, also where a clock that began in
-// 1970 stretches the range: a step with data costs stepBytes, so 128 MB.
+// 1970 stretches the range: a step with data costs stepBytes, so 144 MB, with what a total keeps of it.
 const (
 	maxSteps  = 1_000_000
-	stepBytes = 128
+	stepBytes = 144
 )
 
 // Bandwidth is one row: what a step of time carried, by tor's BW events, of
@@ -41,6 +41,10 @@ type BandwidthAnswer struct {
 	// SumsBefore: rows of times before are sums that the journal has kept; the
 	// records are gone. Zero: there are none such.
 	SumsBefore time.Time
+
+	// Unrecorded are times of the range without BW events and what tor carried
+	// then, where snapshots tell it. They are told with the last row.
+	Unrecorded []UnrecordedBytes
 
 	// Holes are times of which the sums were damaged, and of which records
 	// are gone: rows there tell what is left.
@@ -76,6 +80,9 @@ func bandwidths(ctx context.Context, src source, r journal.Range, step time.Dura
 	ok, err := w.read(ctx, r)
 	if ok && err == nil {
 		err = w.rows(emit)
+	}
+	if ok && err == nil {
+		w.answer.Unrecorded, err = w.unrecorded(ctx, r)
 	}
 	w.answer.Gaps = w.gaps
 	return w.answer, err

@@ -179,7 +179,7 @@ func (b *buildBook) distribution() []*Build {
 
 // nearestRank returns the value that a share p of the sorted values does not
 // exceed. There must be one.
-func nearestRank(sorted []int64, p float64) int64 {
+func nearestRank[N int64 | uint64](sorted []N, p float64) N {
 	return sorted[max(1, int(math.Ceil(p*float64(len(sorted)))))-1]
 }
 

@@ -85,7 +85,8 @@ func clock(t testing.TB, s string) time.Time {
 //	session 2
 //	08:16:00 SNAPSHOT 7 BUILT …| 9 LAUNCHED
 //
-// An entry of a snapshot's circuit-status ends at "|".
+// An entry of a snapshot's circuit-status ends at "|". What tor has read and
+// written may stand before them: SNAPSHOT traffic=300,20 7 BUILT …
 func story(t testing.TB, lines string) *memory {
 	t.Helper()
 	m, session := &memory{}, uint64(1)
@@ -109,14 +110,19 @@ func story(t testing.TB, lines string) *memory {
 // snapshotWire is a SNAPSHOT event as the attached source writes it.
 func snapshotWire(entries string) string {
 	var status []string
+	traffic := "250-traffic/read=12\r\n"
+	if counts, rest, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(entries), "traffic="), ","); ok && strings.Contains(entries, "traffic=") {
+		written, circuits, _ := strings.Cut(rest, " ")
+		traffic, entries = "250-traffic/read="+counts+"\r\n250-traffic/written="+written+"\r\n", circuits
+	}
 	for e := range strings.SplitSeq(entries, "|") {
 		if e = strings.TrimSpace(e); e != "" {
 			status = append(status, e)
 		}
 	}
-	reply := "250-version=0.4.9.11\r\n250-circuit-status=" + strings.Join(status, "") + "\r\n250-traffic/read=12\r\n250 OK\r\n"
+	reply := "250-version=0.4.9.11\r\n250-circuit-status=" + strings.Join(status, "") + "\r\n" + traffic + "250 OK\r\n"
 	if len(status) > 1 {
-		reply = "250-version=0.4.9.11\r\n250+circuit-status=\r\n" + strings.Join(status, "\r\n") + "\r\n.\r\n250-traffic/read=12\r\n250 OK\r\n"
+		reply = "250-version=0.4.9.11\r\n250+circuit-status=\r\n" + strings.Join(status, "\r\n") + "\r\n.\r\n" + traffic + "250 OK\r\n"
 	}
 	return string(event.NewSnapshot([]byte(reply)).Format())
 }

@@ -51,6 +51,7 @@ type Options struct {
 	id       string // of the circuit or stream of a timeline
 	step     time.Duration
 	counts   bool
+	total    bool
 	where    *filter.RowWhere // that rows must match; nil: all do
 }
 
@@ -161,8 +162,18 @@ func askRecords(ctx context.Context, rd journal.Reader, r journal.Range, o *Opti
 }
 
 func askBandwidth(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
-	n.Bandwidth, err = Bandwidths(ctx, rd, r, cmp.Or(o.step, time.Minute), part, rowOf[*Bandwidth](emit))
+	var sum BandwidthSum
+	each, all := rowOf[*Bandwidth](emit), part
+	if o.total {
+		each, all.After = func(b *Bandwidth) error { sum.Add(b); return nil }, nil
+	}
+	n.Bandwidth, err = Bandwidths(ctx, rd, r, cmp.Or(o.step, time.Minute), all, each)
 	n.Gaps = n.Bandwidth.Gaps
+	total, ok := sum.Total()
+	if ok && err == nil && part.begun(total.Place()) {
+		total.Unrecorded = n.Bandwidth.Unrecorded
+		err = emit(&total)
+	}
 	return n, err
 }
 
@@ -200,6 +211,10 @@ var bandwidthWords = []Word{
 			err = fmt.Errorf("%q: write whole seconds, at least 1s, for example 5m", s)
 		}
 		return err
+	}},
+	{Name: "total", Usage: "only what they come to: one row of sums, means, peaks and 95th percentiles", Switch: true, set: func(o *Options, _ string) error {
+		o.total = true
+		return nil
 	}},
 }
 

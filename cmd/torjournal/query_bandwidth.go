@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -15,15 +17,19 @@ import (
 
 func (p program) queryBandwidthCommand() *cli.Command {
 	return p.questionCommand("bandwidth", "bytes read and written, step by step",
-		"torjournal query bandwidth [--since 1h] [--step 1m] [--json]\n\n   torjournal query bandwidth --since 1d --step 5m",
+		"torjournal query bandwidth [--since 1h] [--step 1m] [--total] [--json]\n\n   torjournal query bandwidth --since 1d --step 5m",
 		"records", func(p program, c *cli.Context) table {
 			return newBandwidthTable(p.stdout, p.location(c))
 		})
 }
 
-// tellSums says on standard error which rows are kept sums, and what longer
-// steps would show.
+// tellSums says on standard error what went through while nobody recorded, which
+// rows are kept sums, and what longer steps would show.
 func (p program) tellSums(c *cli.Context, a query.BandwidthAnswer) {
+	for _, u := range a.Unrecorded {
+		fmt.Fprintf(p.stderr, "-- %s: in %s that were not recorded tor read about %s and wrote about %s --\n",
+			spanText(u.From.Time, u.To.Time, p.location(c)), formatStep(time.Duration(u.Seconds)*time.Second), formatSize(u.ReadBytes), formatSize(u.WrittenBytes))
+	}
 	if !a.SumsBefore.IsZero() {
 		fmt.Fprintf(p.stderr, "-- the rows before %s are sums that were kept: those records are gone --\n", a.SumsBefore.In(p.location(c)).Format(shortTime))
 	}
@@ -58,11 +64,8 @@ type bandwidthTable struct {
 	plot bandwidthPlot
 	text bytes.Buffer // the table, which follows the plot
 	rows *tabwriter.Writer
-
-	begun                 bool
-	seconds               int64
-	read, written         uint64
-	peakRead, peakWritten uint64
+	head bool // it is written
+	sum  query.BandwidthSum
 }
 
 func newBandwidthTable(out io.Writer, loc *time.Location) *bandwidthTable {
@@ -72,39 +75,44 @@ func newBandwidthTable(out io.Writer, loc *time.Location) *bandwidthTable {
 }
 
 func (t *bandwidthTable) row(r query.Row) error {
+	if total, ok := r.(*query.BandwidthTotal); ok {
+		return t.total(total)
+	}
 	row := r.(*query.Bandwidth)
 	t.plot.add(row)
-	if !t.begun {
-		t.begun = true
+	t.sum.Add(row)
+	return t.line(row.Time.In(t.loc).Format(shortTime), fmt.Sprint(row.Seconds),
+		sizeCell(row.ReadBytes), sizeCell(row.WrittenBytes), sizeCell(row.PeakRead), sizeCell(row.PeakWritten))
+}
+
+func (t *bandwidthTable) line(cells ...string) error {
+	if !t.head {
+		t.head = true
 		fmt.Fprintln(t.rows, "TIME\tSECONDS\tREAD\tWRITTEN\tPEAK READ/s\tPEAK WRITTEN/s\t")
 	}
-	t.seconds += row.Seconds
-	for _, sum := range []struct {
-		to   *uint64
-		from *uint64
-	}{{&t.read, row.ReadBytes}, {&t.written, row.WrittenBytes}} {
-		if sum.from != nil {
-			*sum.to += *sum.from
-		}
-	}
-	if row.PeakRead != nil {
-		t.peakRead = max(t.peakRead, *row.PeakRead)
-	}
-	if row.PeakWritten != nil {
-		t.peakWritten = max(t.peakWritten, *row.PeakWritten)
-	}
-	_, err := fmt.Fprintf(t.rows, "%s\t%d\t%s\t%s\t%s\t%s\t\n", row.Time.In(t.loc).Format(shortTime), row.Seconds,
-		sizeCell(row.ReadBytes), sizeCell(row.WrittenBytes), sizeCell(row.PeakRead), sizeCell(row.PeakWritten))
+	_, err := fmt.Fprintln(t.rows, strings.Join(cells, "\t")+"\t")
 	return err
 }
 
-func (t *bandwidthTable) end() error {
-	if t.seconds == 0 {
+// total writes what all steps come to.
+func (t *bandwidthTable) total(sum *query.BandwidthTotal) error {
+	r := sum.BandwidthRates
+	switch {
+	case sum.Steps == 0:
 		return nil
+	case r == nil:
+		return t.line("total", "0", "-", "-", "-", "-")
 	}
-	_, err := fmt.Fprintf(t.rows, "total\t%d\t%s\t%s\t%s\t%s\t\n", t.seconds,
-		formatSize(t.read), formatSize(t.written), formatSize(t.peakRead), formatSize(t.peakWritten))
-	return err
+	return errors.Join(
+		t.line("total", fmt.Sprint(sum.Seconds), formatSize(sum.ReadBytes), formatSize(sum.WrittenBytes), formatSize(r.PeakRead), formatSize(r.PeakWritten)),
+		t.line("mean/s", "", formatSize(r.MeanRead), formatSize(r.MeanWritten), "", ""),
+		t.line("p95/s", "", formatSize(r.P95Read), formatSize(r.P95Written), "", ""),
+	)
+}
+
+func (t *bandwidthTable) end() error {
+	sum, _ := t.sum.Total()
+	return t.total(&sum)
 }
 
 func (t *bandwidthTable) Flush() error {
