@@ -73,6 +73,7 @@ type Failure struct {
 	LastID       string   `json:"last_id,omitempty"`       // likewise
 	LastReason   string   `json:"last_reason,omitempty"`   // why it failed, with the remote reason behind a slash
 
+	last  uint64 // number of the first record that names that one
 	place Place
 }
 
@@ -97,7 +98,7 @@ func failures(ctx context.Context, src source, r journal.Range, by string, part 
 	if !slices.Contains(FailureGroups(), by) {
 		return nil, fmt.Errorf("query: failures by %q: there are %s", by, strings.Join(FailureGroups(), ", "))
 	}
-	f := failureSums{by: by, groups: map[groupKey]*failureSum{}}
+	f := newFailureSums(by)
 	w := newCircuitCount(src, r, part, f.add)
 	w.beside = func() int { return len(f.groups) * 2 * entryBytes }
 	if err := w.count(ctx); err != nil {
@@ -111,6 +112,10 @@ type failureSums struct {
 	by            string
 	groups        map[groupKey]*failureSum
 	total, failed int
+}
+
+func newFailureSums(by string) failureSums {
+	return failureSums{by: by, groups: map[groupKey]*failureSum{}}
 }
 
 // groupKey is what the circuits of a group have in common.
@@ -274,6 +279,7 @@ func (f *failureSums) rows() (rows []*Failure) {
 		row.RateLow, row.RateHigh = decimals(low), decimals(high)
 		if l := s.last; l != nil {
 			row.LastTime, row.LastSession, row.LastID, row.LastReason = Stamp{l.failedAt}, l.session, l.id, l.reason
+			row.last = uint64(l.place.At)
 			if l.remoteReason != "" {
 				row.LastReason += "/" + l.remoteReason
 			}

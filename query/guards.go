@@ -39,7 +39,7 @@ func Guards(ctx context.Context, rd journal.Reader, r journal.Range, part Part, 
 }
 
 func guards(ctx context.Context, src source, r journal.Range, part Part, emit func(*Guard) error) ([]journal.Gap, error) {
-	g := guardBook{byRelay: map[guardKey]*Guard{}, used: map[guardKey][2]int{}}
+	g := newGuardBook()
 	w := newCircuitCount(src, r, part, g.circuit, event.GUARD)
 	w.overhear(func(rec *journal.Record, e event.Event) {
 		if w.before(rec.Time) {
@@ -71,6 +71,10 @@ type guardBook struct {
 	used    map[guardKey][2]int // circuits over a relay, and those that failed; without a layer
 	seq     uint64              // of the record that named a guard last
 	nth     int
+}
+
+func newGuardBook() guardBook {
+	return guardBook{byRelay: map[guardKey]*Guard{}, used: map[guardKey][2]int{}}
 }
 
 type guardKey struct {

@@ -190,6 +190,7 @@ var questions = withWhere([]Question{
 	{"relays", nil, rowsOf(Relays)},
 	{"orconns", orConnWords, rowsBy(ORConns, func(o *Options) ORConnPick { return o.orConns })},
 	{"bootstrap", nil, rowsOf(Bootstraps)},
+	{"doctor", nil, rowsOf(Doctor)},
 	{"sessions", nil, rowsOf(Sessions)},
 	{"commands", commandWords, rowsBy(Commands, func(o *Options) bool { return o.counts })},
 })
