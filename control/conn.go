@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -190,6 +191,9 @@ func (c *conn) execute(cmd command) error {
 		return c.resolve(cmd)
 	case "JOURNAL":
 		return c.journal(cmd)
+	}
+	if slices.Contains(stateVerbs, cmd.verb) {
+		return c.changeState(cmd)
 	}
 	if mayBeSilent(cmd) {
 		return c.postSilently(cmd)

@@ -16,6 +16,7 @@ package control
 import (
 	"context"
 	"io"
+	"time"
 
 	"torjournal/tor/event"
 )
@@ -51,15 +52,17 @@ type Upstream interface {
 	Close() error
 }
 
-// Asker answers questions about what events change, in order with the events.
+// Asker has the source answer in order with the events.
 type Asker interface {
 	// Ask returns the source's exact reply to a command of one line, given
-	// without its end. arrived is called when the reply has come: every event
-	// that the source sent before it is with the journal, and none that it
-	// sent after it is. It does not wait. After an error, or the end of ctx,
-	// the command may be sent on an Upstream; arrived is not called any more.
-	// The reply belongs to the caller.
-	Ask(ctx context.Context, command string, arrived func()) (reply []byte, err error)
+	// without its end. begin, if not nil, is called by Ask itself when the
+	// command goes; if it was not the command was not sent. arrived is called
+	// when the reply has come: every event that the source sent before it had
+	// arrived at the journal by the given time, and every one that it sent
+	// after it arrives a microsecond later at the earliest. Neither waits. After an
+	// error, or the end of ctx, arrived is not called any more. The reply
+	// belongs to the caller.
+	Ask(ctx context.Context, command string, begin func(), arrived func(by time.Time)) (reply []byte, err error)
 }
 
 // Demand hears which events the connections want.

@@ -176,6 +176,7 @@ func FuzzConnection(f *testing.F) {
 		"SETEVENTS BW CIRC\r\nSETFILTER \"Read > 1 || Status == \\\"FAILED\\\"\"\r\nREPLAY\r\nSETFILTER \"\r\nSETFILTER\r\nQUIT\r\n",
 		"SETEVENTS BW JOURNAL\r\nREPLAY SPEED=1e-300\r\nREPLAY\r\nDIE\r\nGETINFO journal/status version\r\nQUIT\r\n",
 		"SETEVENTS BW CIRC\r\nGETINFO circuit-status\r\nUSEFEATURE JOURNAL_META\r\nGETINFO circuit-status\r\nREPLAY FROM=1\r\nGETINFO circuit-status\r\n",
+		"SETEVENTS CIRC JOURNAL\r\nEXTENDCIRCUIT 0\r\ncloseCircuit 2 \x00\r\nATTACHSTREAM 1 2\nEXTENDCIRCUIT 0\r\nREPLAY\r\nEXTENDCIRCUIT 0\r\n",
 		"+POSTDESCRIPTOR\r\n\x00..\r\n.\n+\n.\r\n+SETEVENTS BW\r\n.\r\n\x16\x03\x01",
 	} {
 		f.Add([]byte(s), true, uint16(40))
@@ -192,9 +193,12 @@ func FuzzConnection(f *testing.F) {
 			acc = Access{CookieFile: cookie, HashedPasswords: []string{"16:0092D97983853A3F60BB96FD4BA19C180EAF192AAE17165C80A725340A"}}
 		}
 		var r *rig
-		ask := func(_ context.Context, command string, arrived func()) ([]byte, error) {
+		ask := func(_ context.Context, command string, begin func(), arrived func(time.Time)) ([]byte, error) {
+			if begin != nil {
+				begin()
+			}
 			r.log.arrive(time.Time{}, "650 CIRC 2 LAUNCHED")
-			arrived()
+			arrived(time.Now())
 			r.log.arrive(time.Time{}, "650 CIRC 2 BUILT")
 			return []byte(torReply(command + "\r\n")), nil
 		}

@@ -117,7 +117,9 @@ const (
 	// causeSlack is the same for events that the command may have caused: on
 	// a busy machine the connection that brings events may be read that much
 	// earlier than the one that brings the reply. Events that arrived before
-	// the command was sent do not wait for its reply.
+	// the command was sent do not wait for its reply. It is a guess, for
+	// commands like SIGNAL and SETCONF whose replies name nothing that events
+	// tell of; those that do need none (ask.go).
 	causeSlack = 100 * time.Millisecond
 
 	// replyPatience is how long a reply waits for the commits of the events

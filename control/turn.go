@@ -27,8 +27,9 @@ import (
 //	    T − replySlack, and before all others. If the command may have caused
 //	    some, those that arrived after it was sent, but no more than
 //	    causeSlack before T, are others too. A reply that came on the
-//	    connection that brings the events goes exactly between the events
-//	    that it came between (ask.go).
+//	    connection that brings the events, and those to all questions and
+//	    commands about circuits and streams do, goes exactly between the
+//	    events that it came between (ask.go).
 //	T4  While a command waits for its reply's first byte, events wait until
 //	    they are replySlack old, or causeSlack if it may have caused them:
 //	    what it caused shall not be delivered before T is known.

@@ -17,8 +17,8 @@ import (
 )
 
 // Replies and events come through torjournal in an order in which they could
-// have come from tor, on a machine that has time and on one that has none: 250
-// EXTENDED before what it causes, and what a reply says of circuits is never
+// have come from tor, on a machine that has time and on one that has none: no
+// clock has a part in it. 250 EXTENDED comes before what it causes, and what a reply says of circuits is never
 // older than the events before it, nor is a circuit built that it called gone.
 func TestRepliesAndEventsKeepTorsOrder(t *testing.T) {
 	needReal(t)

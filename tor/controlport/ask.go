@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // maxAnswer bounds the reply that Ask returns, in bytes: tor's words about
@@ -20,24 +21,42 @@ var errLongAnswer = errors.New("controlport: the reply is too long to be held")
 //
 // Only on this connection is the order of replies and events known: tor sends
 // what it says on one connection in order, and of two nobody knows which was
-// first. arrived is called, once, when the reply has come: after the sink was
-// given all events that tor sent before it, before any that it sent after it.
-// It must not wait.
+// first. arrived is called, once, when the reply has come, with a time: the sink
+// was given by then all events that tor sent before the reply, and will be given
+// a microsecond later at the earliest what tor sent after it. If tor told nothing
+// in between that is when the command was sent.
+//
+// begin, if not nil, is called when the command is about to be sent; without
+// that it was not. Neither may wait.
 //
 // The end of ctx ends the waiting only. When Ask has returned arrived is not
 // called any more.
-func (s *Source) Ask(ctx context.Context, command string, arrived func()) ([]byte, error) {
+func (s *Source) Ask(ctx context.Context, command string, begin func(), arrived func(by time.Time)) ([]byte, error) {
+	if err := checkLine(command); err != nil {
+		return nil, err
+	}
 	l, settle := s.beginChange()
 	if l == nil {
 		return nil, fmt.Errorf("controlport: ask tor: %w", ErrDetached)
 	}
+	// In this order: an event that is counted later may have arrived before.
+	told, sent := s.told.Load(), s.opt.now()
+	if begin != nil {
+		begin()
+	}
 	var mu sync.Mutex
 	over := false // guarded by mu: Ask has returned
 	ex := &exchange{command: firstWord(command), most: maxAnswer, ended: make(chan struct{}), then: func(Reply) {
+		by := sent
+		if s.told.Load() != told {
+			by = s.opt.now()
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		if !over {
-			arrived()
+			arrived(by)
+		}
+		for began := time.Now(); time.Since(began) < time.Microsecond; { // events bear microseconds
 		}
 	}}
 	result := make(chan error, 1)

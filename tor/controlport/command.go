@@ -43,8 +43,8 @@ func (c *Conn) do(ctx context.Context, command string, then func(Reply)) (Reply,
 
 // exchange sends a command of one line and waits until its reply is in ex.
 func (c *Conn) exchange(ctx context.Context, command string, ex *exchange) error {
-	if strings.ContainsAny(command, "\r\n\x00") {
-		return fmt.Errorf("controlport: the command %.40q has more than one line", command)
+	if err := checkLine(command); err != nil {
+		return err
 	}
 	end, err := c.send(ctx, ex, append([]byte(command), "\r\n"...))
 	if err != nil {
@@ -57,6 +57,14 @@ func (c *Conn) exchange(ctx context.Context, command string, ex *exchange) error
 		if !isClosed(ex.ended) {
 			return c.gone()
 		}
+	}
+	return nil
+}
+
+// checkLine refuses what is not one line without its end.
+func checkLine(command string) error {
+	if strings.ContainsAny(command, "\r\n\x00") {
+		return fmt.Errorf("controlport: the command %.40q has more than one line", command)
 	}
 	return nil
 }

@@ -141,6 +141,7 @@ func (l *life) take(wires [][]byte) {
 		evs = l.keep(evs, wire)
 	}
 	l.append(evs...)
+	l.told.Add(1)
 }
 
 // keep appends to evs what is kept of one event.

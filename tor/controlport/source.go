@@ -104,6 +104,8 @@ type Source struct {
 	opt SourceOptions // immutable, hooks filled in
 	log *slog.Logger
 
+	told atomic.Uint64 // how often events have been handed on, in all lives; see Ask
+
 	// subscribing holds one token, which belongs to whoever changes the
 	// subscription (SETEVENTS) of the present life.
 	subscribing chan struct{}
