@@ -167,6 +167,7 @@ func TestHistoryIsTheAnswer(t *testing.T) {
 				{"ORCONNS SINCE=@0", "orconns", journal.Range{}, nil, 3},
 				{"BOOTSTRAP SINCE=@0", "bootstrap", journal.Range{}, nil, 1},
 				{"DOCTOR SINCE=@0", "doctor", journal.Range{Since: time.Unix(0, 0)}, nil, 1},
+				{"SUMMARY SINCE=@0", "summary", journal.Range{Since: time.Unix(0, 0)}, nil, 4},
 				{"SESSIONS SINCE=@0", "sessions", journal.Range{}, nil, 1},
 				{"COMMANDS SINCE=@0", "commands", journal.Range{}, nil, 7},
 			} {

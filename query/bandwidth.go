@@ -169,7 +169,7 @@ func (w *bandwidthWalk) ends(ctx context.Context, r journal.Range) (ok bool, err
 // It precedes the first record that is past Until or of a later session, and
 // else is the newest. Where the clock was put back records of the range may
 // follow that number; those that are BW are noted as they are added.
-func (w *bandwidthWalk) end(ctx context.Context, r journal.Range, from uint64) (uint64, error) {
+func (w *walker) end(ctx context.Context, r journal.Range, from uint64) (uint64, error) {
 	end := r.To
 	if r.Session != 0 {
 		sessions, err := w.sessions(ctx)

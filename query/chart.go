@@ -27,11 +27,14 @@ type chart struct {
 	boot  *Bootstrap // the last one
 	guard guardBook
 
-	circuits struct{ reasons, links, relays, guards, positions, purposes failureSums }
+	circuits map[string]*failureSums // by what they are counted by
+	built    int                     // circuits that did not fail before or after
 	building building
 	timeouts timeoutChart
 	streams  streamChart
 	silence  silence
+	holes    holeBook
+	turns    guardTurns
 }
 
 // chartTypes are the events that a chart hears beside those that tell of
@@ -41,21 +44,23 @@ var chartTypes = []event.Type{
 	event.GUARD, event.ORCONN, event.HS_DESC, event.BUILDTIMEOUT_SET, event.NETWORK_LIVENESS, event.STREAM, event.BW,
 }
 
-func newChart(src source, r journal.Range, part Part) *chart {
-	c := &chart{r: r, seen: sightings{}, guard: newGuardBook(), streams: newStreamChart()}
-	sums := map[string]*failureSums{
-		ByReason: &c.circuits.reasons, ByLink: &c.circuits.links, ByRelay: &c.circuits.relays,
-		ByGuard: &c.circuits.guards, ByPosition: &c.circuits.positions, ByPurpose: &c.circuits.purposes,
-	}
-	for by, f := range sums {
-		*f = newFailureSums(by)
+// newChart begins a chart of a range. It hears types beside circuits, and counts
+// these by each of the words.
+func newChart(src source, r journal.Range, part Part, types []event.Type, by ...string) *chart {
+	c := &chart{r: r, seen: sightings{}, guard: newGuardBook(), streams: newStreamChart(), circuits: map[string]*failureSums{}}
+	var sums []*failureSums
+	for _, by := range by {
+		f := newFailureSums(by)
+		c.circuits[by], sums = &f, append(sums, &f)
 	}
 	w := newCircuitCount(src, r, part, func(l *life) {
-		c.guard.circuit(l)
+		if l.everBuilt && !l.failed {
+			c.built++
+		}
 		for _, f := range sums {
 			f.add(l)
 		}
-	}, chartTypes...)
+	}, types...)
 	w.overhear(c.hear)
 	turn := w.turn
 	w.turn = func() {
@@ -133,8 +138,12 @@ func (c *chart) hear(rec *journal.Record, e event.Event) {
 		}
 	case *event.Guard:
 		c.guard.record(rec, e)
+		if inside {
+			c.turns.hear(rec, e)
+		}
 	case *event.Journal:
 		c.guard.record(rec, e)
+		c.holes.hear(rec, e, inside)
 		if b := bootstrapOf(rec); b != nil {
 			c.boot = b
 		}

@@ -116,7 +116,7 @@ func Doctor(ctx context.Context, rd journal.Reader, r journal.Range, part Part, 
 }
 
 func doctor(ctx context.Context, src source, r journal.Range, part Part, emit func(*Finding) error) ([]journal.Gap, error) {
-	c := newChart(src, r, part)
+	c := newChart(src, r, part, chartTypes, ByReason, ByLink, ByRelay, ByGuard, ByPosition, ByPurpose)
 	if err := c.read(ctx); err != nil {
 		return c.walk.gaps, err
 	}

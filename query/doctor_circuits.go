@@ -54,7 +54,7 @@ func noCircuitBuilt(c *chart) []*Finding {
 
 // firstHopFailing: circuits break before the first relay.
 func firstHopFailing(c *chart) []*Finding {
-	for _, row := range c.circuits.positions.rows() {
+	for _, row := range c.circuits[ByPosition].rows() {
 		if row.Position != 1 || row.Failed < fewFailures || row.RateLow <= someFail {
 			continue
 		}
@@ -66,7 +66,7 @@ func firstHopFailing(c *chart) []*Finding {
 
 // circuitsFailing: too many circuits fail for one reason.
 func circuitsFailing(c *chart) (found []*Finding) {
-	for _, row := range c.circuits.reasons.rows() {
+	for _, row := range c.circuits[ByReason].rows() {
 		bound, what := someFail, "%d of %d circuits failed for %s."
 		switch {
 		case row.Reason == timedOut:
@@ -92,7 +92,7 @@ const shownPlaces = 3
 
 // relayFailing: circuits fail at one relay, beside several others.
 func relayFailing(c *chart) (found []*Finding) {
-	for _, row := range c.circuits.relays.rows() {
+	for _, row := range c.circuits[ByRelay].rows() {
 		if row.Sure != Likely || row.Failed < fewFailures || row.RateLow <= mostFail || len(found) == shownPlaces {
 			continue
 		}
@@ -105,7 +105,7 @@ func relayFailing(c *chart) (found []*Finding) {
 // linkFailing: circuits fail between two relays. The first hop has a rule of its
 // own, and so has a relay beyond which nothing is reached.
 func linkFailing(c *chart) (found []*Finding) {
-	for _, row := range c.circuits.links.rows() {
+	for _, row := range c.circuits[ByLink].rows() {
 		if row.Link[0] == clientItself || row.Link[1] == nobodyKnown || row.Failed < fewFailures || row.RateLow <= mostFail || len(found) == shownPlaces {
 			continue
 		}
@@ -125,7 +125,7 @@ const (
 // confluxFailing: the legs of circuits that are to be joined fail, others do not.
 // Tor builds several legs ahead and throws some away, so a few are no fault.
 func confluxFailing(c *chart) []*Finding {
-	f := &c.circuits.purposes
+	f := c.circuits[ByPurpose]
 	var leg *Failure
 	legs := 0
 	for _, row := range f.rows() {

@@ -98,7 +98,7 @@ func guardFlapping(c *chart) (found []*Finding) {
 
 // guardFailing: circuits over one guard fail, those over others do not.
 func guardFailing(c *chart) (found []*Finding) {
-	f := &c.circuits.guards
+	f := c.circuits[ByGuard]
 	for _, row := range f.rows() {
 		if row.Relay == nobodyKnown || row.Failed < fewFailures || row.RateLow <= mostFail {
 			continue

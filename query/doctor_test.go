@@ -567,7 +567,7 @@ func TestDoctorIsBounded(t *testing.T) {
 	for i := range 3 * maxKinds {
 		m.add(1, at, "650 WARN "+letters(i)+"\r\n")
 	}
-	c := newChart(m, journal.Range{}, Part{})
+	c := newChart(m, journal.Range{}, Part{}, chartTypes)
 	if err := c.read(t.Context()); err != nil || len(c.seen) != maxKinds {
 		t.Errorf("%d kinds, %v", len(c.seen), err)
 	}

@@ -191,6 +191,7 @@ var questions = withWhere([]Question{
 	{"orconns", orConnWords, rowsBy(ORConns, func(o *Options) ORConnPick { return o.orConns })},
 	{"bootstrap", nil, rowsOf(Bootstraps)},
 	{"doctor", nil, rowsOf(Doctor)},
+	{"summary", nil, rowsOf(Summarize)},
 	{"sessions", nil, rowsOf(Sessions)},
 	{"commands", commandWords, rowsBy(Commands, func(o *Options) bool { return o.counts })},
 })

@@ -1,0 +1,171 @@
+package query
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"torjournal/journal"
+)
+
+const summaryStory = `
+	08:00:00 JOURNAL START SESSION=1 VERSION=0.4.9.11
+	08:00:00 GUARD ENTRY $A~alpha NEW
+	08:00:01 GUARD ENTRY $A~alpha UP
+	08:00:01 GUARD ENTRY $B~beta GOOD_L2
+	08:00:01 BW 100 10
+	08:00:02 CIRC 1 LAUNCHED PURPOSE=GENERAL
+	08:00:03 CIRC 1 BUILT $A~alpha,$B~beta PURPOSE=GENERAL
+	08:00:04 CIRC 2 LAUNCHED PURPOSE=GENERAL
+	08:00:05 CIRC 2 FAILED $A~alpha PURPOSE=GENERAL REASON=TIMEOUT
+	08:00:06 CIRC 2 BUILT $A~alpha,$B~beta PURPOSE=MEASURE_TIMEOUT
+	08:00:06 WARN Port 9001 is busy.
+	08:00:07 WARN Port 9002 is busy.
+	08:00:08 ERR This is the end.
+	08:00:09 BW 300 30
+	08:00:10 JOURNAL SOURCE_LOST REASON=CLOSED UPTIME=9
+	08:00:30 JOURNAL SOURCE_RESTORED SESSION=1 DOWN_MS=20000
+	08:00:40 JOURNAL DROPPED TYPES=DEBUG COUNT=7
+	08:00:50 JOURNAL JOURNALED COUNT=12 TYPES=CIRC SINCE=2026-11-23T08:00:45.000000Z ERROR="no space left on device"
+	08:01:00 BW 200 20
+	session 2
+	08:02:00 JOURNAL START SESSION=2 VERSION=0.4.9.12
+	08:02:01 JOURNAL STOP PID=7
+`
+
+func summaryRows(t testing.TB, src source, r journal.Range) string {
+	t.Helper()
+	return rows(t, func(emit func(*Summary) error) ([]journal.Gap, error) {
+		return summarize(t.Context(), src, r, Part{}, emit)
+	})
+}
+
+func TestSummary(t *testing.T) {
+	m := story(t, summaryStory)
+	got := summaryRows(t, m, journal.Range{})
+	var kept []string
+	steps := 0
+	for line := range strings.Lines(got) {
+		if strings.Contains(line, `"what":"step"`) {
+			steps++
+			continue
+		}
+		kept = append(kept, line)
+	}
+	if steps != 13 { // of ten seconds
+		t.Errorf("%d steps", steps)
+	}
+	failure := `"circuits":2,"failed":1,"rate":0.5,"rate_low":0.0945,"rate_high":0.9055,"last_time":"08:00:05.000000Z","last_session":1,"last_id":"2","last_reason":"TIMEOUT"}}`
+	wantRows(t, "all", strings.Join(kept, ""),
+		`{"what":"range","first":"08:00:00.000000Z","last":"08:02:01.000000Z","records":21,"sessions":2}`,
+		`{"what":"bandwidth","bandwidth":{"time":"08:00:00.000000Z","until":"08:02:10.000000Z","step_s":10,"steps":13,"unknown":11,"seconds":3,"read_bytes":600,"written_bytes":60,"mean_read":200,"mean_written":20,"peak_read":300,"peak_written":30,"p95_read":200,"p95_written":20}}`,
+		`{"what":"circuits","count":2,"built":1,"failed":1}`,
+		`{"what":"reason","failure":{"by":"reason","reason":"TIMEOUT",`+failure,
+		`{"what":"link","failure":{"by":"link","link":["$A~alpha","$B~beta"],`+failure,
+		`{"what":"guards","count":2,"by":{"NEW":1,"UP":1}}`,
+		`{"what":"guard","guard":{"time":"08:00:00.000000Z","relay":"$A~alpha","status":"NEW","record":2}}`,
+		`{"what":"guard","guard":{"time":"08:00:01.000000Z","relay":"$A~alpha","status":"UP","record":3}}`,
+		`{"what":"warnings","count":3,"kinds":2}`,
+		`{"what":"warning","first":"08:00:08.000000Z","last":"08:00:08.000000Z","count":1,"severity":"ERR","text":"This is the end."}`,
+		`{"what":"warning","first":"08:00:06.000000Z","last":"08:00:07.000000Z","count":2,"severity":"WARN","text":"Port 9001 is busy."}`,
+		`{"what":"gaps","count":5}`,
+		`{"what":"gap","gap":{"from":"08:00:45.000000Z","to":"08:00:50.000000Z","cause":"not written","detail":"no space left on device","events":12,"record":18}}`,
+		`{"what":"gap","gap":{"from":"08:01:00.000000Z","to":"08:02:00.000000Z","cause":"recorder ended","record":20}}`,
+		`{"what":"gap","gap":{"from":"08:02:01.000000Z","cause":"recorder stopped","record":21}}`,
+	)
+
+	ask := func(part Part, emit func(Row) error) error {
+		_, err := summarize(t.Context(), m, journal.Range{}, part, asRows[*Summary](emit))
+		return err
+	}
+	whole, _ := pages(t, 1<<30, ask)
+	if parts, _ := pages(t, 4, ask); parts != whole {
+		t.Errorf("in parts:\n%s", firstDifference(parts, whole))
+	}
+}
+
+// A range has what lies in it, and what lasts into it.
+func TestSummaryOfAPart(t *testing.T) {
+	m := story(t, summaryStory)
+	got := summaryRows(t, m, journal.Range{Since: clock(t, "08:00:20"), Until: clock(t, "08:00:35")})
+	wantRows(t, "while tor came back", got,
+		`{"what":"range","first":"08:00:30.000000Z","last":"08:00:30.000000Z","records":1,"sessions":1}`,
+		`{"what":"circuits","count":2,"built":1,"failed":1}`,
+		`{"what":"reason","failure":{"by":"reason","reason":"TIMEOUT","circuits":2,"failed":1,"rate":0.5,"rate_low":0.0945,"rate_high":0.9055,"last_time":"08:00:05.000000Z","last_session":1,"last_id":"2","last_reason":"TIMEOUT"}}`,
+		`{"what":"link","failure":{"by":"link","link":["$A~alpha","$B~beta"],"circuits":2,"failed":1,"rate":0.5,"rate_low":0.0945,"rate_high":0.9055,"last_time":"08:00:05.000000Z","last_session":1,"last_id":"2","last_reason":"TIMEOUT"}}`,
+		`{"what":"warnings","count":0,"kinds":0}`,
+		`{"what":"gaps","count":1}`,
+		`{"what":"gap","gap":{"from":"08:00:10.000000Z","to":"08:00:30.000000Z","cause":"tor gone","detail":"CLOSED","record":15}}`,
+	)
+	for i := range m.recs {
+		m.recs[i].Seq += 100
+	}
+	if got := summaryRows(t, m, journal.Range{Since: clock(t, "07:00:00")}); !strings.Contains(got, `{"what":"gap","gap":{"to":"`+day+`08:00:00.000000Z","cause":"evicted","record":101}}`) {
+		t.Errorf("of a ring that has given records up:\n%s", got)
+	}
+	for _, r := range []journal.Range{{Until: clock(t, "07:00:00")}, {Since: clock(t, "09:00:00")}} {
+		if got := summaryRows(t, m, r); got != "" {
+			t.Errorf("where nothing is:\n%s", got)
+		}
+	}
+	if got := summaryRows(t, &memory{}, journal.Range{}); got != "" {
+		t.Errorf("of an empty journal:\n%s", got)
+	}
+}
+
+// A summary agrees with the questions that it sums up.
+func TestSummaryAgreesWithQuestions(t *testing.T) {
+	for _, file := range corpora(t) {
+		m := corpus(t, file)
+		var total, built, failed, steps int
+		var reasons []string
+		if _, err := summarize(t.Context(), m, journal.Range{}, Part{}, func(s *Summary) error {
+			switch s.What {
+			case SummaryCircuits:
+				total, built, failed = *s.Count, *s.Built, *s.Fails
+			case SummaryReason:
+				reasons = append(reasons, s.Failure.Reason+"/"+s.Failure.RemoteReason)
+			case SummaryStep:
+				steps++
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		var wantTotal, wantBuilt, wantFailed int
+		if _, err := circuits(t.Context(), m, journal.Range{}, CircuitPick{}, Part{}, func(c *Circuit) error {
+			wantTotal++
+			switch {
+			case c.Outcome == Failed:
+				wantFailed++
+			case c.Outcome == Built, c.Outcome == Open, c.Outcome == Lost && !c.Built.IsZero():
+				wantBuilt++
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if total != wantTotal || built != wantBuilt || failed != wantFailed {
+			t.Errorf("%s: %d circuits, %d built, %d failed; want %d, %d, %d", file, total, built, failed, wantTotal, wantBuilt, wantFailed)
+		}
+		for i, f := range failureRows(t, m, journal.Range{}, ByReason) {
+			if i < shownParts && (i >= len(reasons) || reasons[i] != f.group()) {
+				t.Errorf("%s: reasons %v, want %s at %d", file, reasons, f.group(), i)
+			}
+		}
+		if steps == 0 || steps > mostSteps+2 {
+			t.Errorf("%s: %d steps", file, steps)
+		}
+	}
+}
+
+func TestStepOf(t *testing.T) {
+	for length, want := range map[time.Duration]time.Duration{
+		0: time.Second, 2 * time.Minute: time.Second, time.Hour: 30 * time.Second, 24 * time.Hour: 15 * time.Minute, 7 * 24 * time.Hour: 2 * time.Hour,
+		30 * 24 * time.Hour: 6 * time.Hour, 400 * 24 * time.Hour: 4 * 24 * time.Hour,
+	} {
+		if got := stepOf(length); got != want {
+			t.Errorf("%v: %v, want %v", length, got, want)
+		}
+	}
+}
