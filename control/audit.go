@@ -22,10 +22,17 @@ import (
 //	650 JOURNAL COMMAND PHASE=SENT CONN=12 N=3 PEER=unix UID=1000 PID=4242 VERB=SIGNAL ARGS=NEWNYM
 //	650 JOURNAL COMMAND PHASE=DONE CONN=12 N=3 VERB=SIGNAL CODE=250 MS=0.412
 //	650 JOURNAL COMMAND PHASE=COUNT CONN=12 PEER=127.0.0.1:40312 COUNT=61 VERBS=GETCONF:3,GETINFO:58
+//	650 JOURNAL COMMAND PHASE=LEFT_OUT COUNT=7312 VERBS=SIGNAL:7312 CONNS=1 CONN=12 PEER=unix UID=1000 PID=4242
 //
 // N numbers the commands of a connection. A command that never was answered,
 // because tor, the controller or torjournal ended, has no DONE. What is in ARGS
 // redact.go says. Nobody waits for these events.
+//
+// Each command waits for tor's answer to the one before it, which bounds a
+// connection to some ten thousand a second. In a loop they would push out of the
+// ring what else happened, so there is an allowance, see deedRate. Commands for
+// which there is none are counted, by verb, and one LEFT_OUT event a minute
+// tells of those of all connections: of how many, and which was the first.
 
 // Recorder writes events of ours into the journal.
 type Recorder interface {
@@ -43,13 +50,44 @@ type Recorder interface {
 // each would be 20 MB written.
 const tallyTime = time.Minute
 
+// Allowances of COMMAND events, in bytes as they are before they are packed. A
+// command takes 170 to 310, answer included, and 4 to 25 in a sealed block.
+const (
+	// deedBurst is what the commands of one connection may take at once, some
+	// 3,500 to 6,000, and deedRate what they may take each second for good, 13
+	// to 24 commands: more than people and most tools ever send. A controller in
+	// a loop takes 9 to 28 MiB of the file a day by that, a fortieth of the
+	// default ring, and half of 330 MiB if his arguments are noise.
+	deedBurst = 1 << 20
+	deedRate  = 4 << 10
+
+	// allDeedsBurst and allDeedsRate are the same for all connections
+	// together, some of which may come again and again to get the burst anew.
+	// One that keeps to its own allowance leaves the others theirs.
+	allDeedsBurst = 8 << 20
+	allDeedsRate  = 16 << 10
+
+	// doneCost is what the event with the answer takes, countCost that which
+	// counts other commands.
+	doneCost  = 128
+	countCost = 256
+)
+
+// deedTime is the time that brings n bytes back at a rate.
+func deedTime(n, rate int) time.Duration {
+	return time.Duration(n) * time.Second / time.Duration(rate)
+}
+
 // audit is what one connection has done.
 type audit struct {
 	conn *conn
 
+	left uint64 // guarded by leftOut.mu: the minute of which it was counted last
+
 	// Owned by serve.
-	peer []string // PEER=, UID= and PID= as keys and values; nil: not looked up yet
-	n    uint64   // commands that change something, so far
+	allowed allowance
+	peer    []string // PEER=, UID= and PID= as keys and values; nil: not looked up yet
+	n       uint64   // commands that change something, so far
 
 	mu     sync.Mutex
 	counts map[string]int // guarded by mu: other commands since the last COUNT, by verb; nil: none
@@ -57,9 +95,17 @@ type audit struct {
 	over   bool           // guarded by mu: the connection has ended
 }
 
-func (a *audit) offer(kv ...string) {
-	a.conn.srv.writes.Offer(event.NewJournal(event.WhatCommand, kv...))
+func (a *audit) offer(kv ...string) { a.conn.srv.offerDeed(kv...) }
+
+func (s *Server) offerDeed(kv ...string) { s.writes.Offer(event.NewJournal(event.WhatCommand, kv...)) }
+
+// allows reports whether there is an allowance for n bytes of events about the
+// connection's commands.
+func (a *audit) allows(n int) bool {
+	return a.allowed.take(deedTime(n, deedRate)) == 0 && a.conn.srv.allowsDeeds(n)
 }
+
+func (s *Server) allowsDeeds(n int) bool { return s.deeds.take(deedTime(n, allDeedsRate)) == 0 }
 
 // who says who is at the other end, as keys and values.
 func (a *audit) who() []string {
@@ -95,15 +141,25 @@ func (a *audit) tellCountsLocked(who []string) {
 	if a.over || a.counts == nil {
 		return
 	}
-	all := 0
-	var verbs []string
-	for _, verb := range slices.Sorted(maps.Keys(a.counts)) {
-		all += a.counts[verb]
-		verbs = append(verbs, verb+":"+strconv.Itoa(a.counts[verb]))
-	}
+	counts := a.counts
 	a.timer.Stop()
 	a.counts, a.timer = nil, nil
-	a.offer(append(append([]string{"PHASE", "COUNT", "CONN", a.id()}, who...), "COUNT", strconv.Itoa(all), "VERBS", strings.Join(verbs, ","))...)
+	if !a.conn.srv.allowsDeeds(countCost) { // it comes again and again, for one minute takes little
+		a.conn.srv.leftOut.add(a, who, counts)
+		return
+	}
+	a.offer(slices.Concat([]string{"PHASE", "COUNT", "CONN", a.id()}, who, tallied(counts))...)
+}
+
+// tallied says how many of each verb there were, as keys and values.
+func tallied(counts map[string]int) []string {
+	all := 0
+	var verbs []string
+	for _, verb := range slices.Sorted(maps.Keys(counts)) {
+		all += counts[verb]
+		verbs = append(verbs, verb+":"+strconv.Itoa(counts[verb]))
+	}
+	return []string{"COUNT", strconv.Itoa(all), "VERBS", strings.Join(verbs, ",")}
 }
 
 // end records what has been counted. Nothing is recorded after it.
@@ -119,7 +175,7 @@ func (a *audit) end() {
 type deed struct {
 	audit *audit // nil: none
 	cmd   command
-	n     string
+	n     string        // "": it was not forwarded, or only counted
 	sent  time.Time     // zero: it was not forwarded
 	took  time.Duration // until the answer was whole
 	code  []byte        // the first bytes of the reply, at most three
@@ -140,12 +196,19 @@ func (d *deed) begin() {
 	}
 	a := d.audit
 	a.n++
-	d.n, d.sent = strconv.FormatUint(a.n, 10), time.Now()
-	kv := append(append([]string{"PHASE", "SENT", "CONN", a.id(), "N", d.n}, a.who()...), "VERB", shownVerb(d.cmd.verb))
+	d.sent = time.Now()
+	n, verb := strconv.FormatUint(a.n, 10), shownVerb(d.cmd.verb)
+	kv := append(append([]string{"PHASE", "SENT", "CONN", a.id(), "N", n}, a.who()...), "VERB", verb)
 	if args := redact(d.cmd); args != "" {
 		kv = append(kv, "ARGS", args)
 	}
-	a.offer(kv...)
+	ev := event.NewJournal(event.WhatCommand, kv...)
+	if !a.allows(len(ev.Format()) + doneCost) {
+		a.conn.srv.leftOut.add(a, a.who(), map[string]int{verb: 1})
+		return
+	}
+	d.n = n
+	a.conn.srv.writes.Offer(ev)
 }
 
 // of returns a writer that passes the reply on to w and notes its code.
@@ -167,7 +230,7 @@ func (d *deed) answered(err error) {
 
 // end records the answer, if there was one. The reply has gone before.
 func (d *deed) end() {
-	if len(d.code) < 3 || strings.Trim(string(d.code), "0123456789") != "" {
+	if d.n == "" || len(d.code) < 3 || strings.Trim(string(d.code), "0123456789") != "" {
 		return
 	}
 	ms := strconv.FormatFloat(float64(d.took.Microseconds())/1000, 'f', 3, 64)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -259,3 +260,86 @@ func TestMark(t *testing.T) {
 }
 
 func long(n int) string { return strings.Repeat("x", n) }
+
+// TestAuditAllowance: a controller in a loop is recorded up to its allowance,
+// and counted beyond; nothing is neither. Others are recorded as ever.
+func TestAuditAllowance(t *testing.T) {
+	const sent = 7000
+	n := &notebook{}
+	now := time.Now()
+	r := newRig(t, Access{NoAuth: true}, withNotebook(n), func(o *Options) { o.now = func() time.Time { return now } }) // no time passes
+	mad, calm := r.login(), r.login()
+	go func() { _, _ = io.WriteString(mad.sock, strings.Repeat("SIGNAL NEWNYM\r\n", sent)) }()
+	for range sent {
+		mad.expect("250 OK")
+	}
+	mad.send("QUIT\r\n")
+	mad.expect("250 closing connection")
+	mad.closed()
+	calm.send("SIGNAL HUP\r\n")
+	calm.expect("250 OK")
+	until(t, "the calm one's answer to be recorded", func() bool {
+		return strings.Contains(n.all()[len(n.all())-1], "PHASE=DONE CONN=2")
+	})
+	r.srv.leftOut.tell()
+	r.srv.leftOut.tell() // there is nothing more
+	phases := map[string]int{}
+	var last string
+	for _, line := range n.all() {
+		phase, _, _ := strings.Cut(strings.TrimPrefix(line, "650 JOURNAL COMMAND PHASE="), " ")
+		phases[phase]++
+		last = line
+	}
+	whole := phases["SENT"] - 1
+	if whole < 3500 || whole > 6000 || phases["DONE"] != phases["SENT"] || phases["LEFT_OUT"] != 1 {
+		t.Errorf("recorded: %v", phases)
+	}
+	want := fmt.Sprintf("650 JOURNAL COMMAND PHASE=LEFT_OUT COUNT=%d VERBS=SIGNAL:%[1]d CONNS=1 CONN=1 PEER=127", sent-whole)
+	if last != want {
+		t.Errorf("told %s\nwant %s", last, want)
+	}
+}
+
+// TestAuditAllowanceOfAll: connections that come again and again have one
+// allowance together, and what they only ask is counted too.
+func TestAuditAllowanceOfAll(t *testing.T) {
+	n := &notebook{}
+	now := time.Now()
+	r := newRig(t, Access{NoAuth: true}, withNotebook(n), func(o *Options) { o.now = func() time.Time { return now } })
+	r.srv.deeds.take(deedTime(allDeedsBurst-400, allDeedsRate))
+	for range 3 {
+		p := r.login()
+		p.send("SIGNAL NEWNYM\r\nFROBNICATE\r\nGETINFO version\r\nQUIT\r\n")
+		p.expect("250 OK", `510 Unrecognized command "FROBNICATE"`, "250-version=0.4.9.11", "250 OK", "250 closing connection")
+		p.sock.Close()
+		until(t, "it to be gone", func() bool { return len(r.srv.Connections()) == 0 })
+	}
+	r.end() // what is left is told when the server ends
+	n.expect(t, "650 JOURNAL COMMAND PHASE=SENT CONN=1 N=1 PEER=127 VERB=SIGNAL ARGS=NEWNYM",
+		"650 JOURNAL COMMAND PHASE=DONE CONN=1 N=1 VERB=SIGNAL CODE=250 MS=",
+		"650 JOURNAL COMMAND PHASE=LEFT_OUT COUNT=8 VERBS=GETINFO:3,OTHER:3,SIGNAL:2 CONNS=3 CONN=1 PEER=127")
+}
+
+// TestAllowance: so much at once, and then what time brings back.
+func TestAllowance(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	a := allowance{now: func() time.Time { return now }, burst: 10 * time.Second}
+	for _, tt := range []struct {
+		later, cost, wait time.Duration
+	}{
+		{0, 6 * time.Second, 0},
+		{0, 5 * time.Second, time.Second},
+		{0, 4 * time.Second, 0}, // what was refused has taken nothing
+		{time.Second, 2 * time.Second, time.Second},
+		{time.Second, 2 * time.Second, 0},
+		{time.Hour, 11 * time.Second, time.Second}, // no more than burst
+		{0, 10 * time.Second, 0},
+		{-time.Hour, 10 * time.Second, 0}, // the clock was put back
+		{0, 1, 1},
+	} {
+		now = now.Add(tt.later)
+		if got := a.take(tt.cost); got != tt.wait {
+			t.Errorf("%v later %v: wait %v, want %v", tt.later, tt.cost, got, tt.wait)
+		}
+	}
+}

@@ -68,6 +68,7 @@ func newConn(d *door, sock net.Conn) *conn {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.in.grow = c.charge
 	c.audit.conn = c
+	c.audit.allowed.now, c.audit.allowed.burst = d.srv.now, deedTime(deedBurst, deedRate)
 	c.out = newOutlet(c)
 	return c
 }

@@ -58,6 +58,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, a Access) error {
 	<-accepted
 	d.each(func(c *conn) { c.out.wake() })
 	d.conns.Wait()
+	s.leftOut.tell()
 	return nil
 }
 

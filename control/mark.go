@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -48,7 +47,7 @@ func (c *conn) journal(cmd command) error {
 	case !utf8.ValidString(ws[0].text):
 		return c.say("512 The text of JOURNAL MARK is no UTF-8")
 	}
-	if wait := c.srv.marks.take(); wait > 0 {
+	if wait := c.srv.marks.take(markEvery); wait > 0 {
 		return c.say("451 Too many marks: %d at once, then one every %v; the next in %d ms", marksAtOnce, markEvery, (wait+time.Millisecond-1)/time.Millisecond)
 	}
 	kv := append(append([]string{"CONN", c.audit.id()}, c.audit.who()...), "TEXT", ws[0].text)
@@ -64,27 +63,3 @@ func (c *conn) journal(cmd command) error {
 }
 
 var errSlowMark = errors.New("its commit takes too long, and it may come yet: see whether the disk is full or slow")
-
-// markRate lets marks through at a bounded rate.
-type markRate struct {
-	now func() time.Time // immutable
-
-	mu   sync.Mutex
-	full time.Time // guarded by mu: when marksAtOnce are allowed again
-}
-
-// take lets one mark through, or returns how long until it would.
-func (m *markRate) take() (wait time.Duration) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	now := m.now()
-	if m.full.Before(now) || m.full.Sub(now) > marksAtOnce*markEvery { // the clock may have been put back
-		m.full = now
-	}
-	next := m.full.Add(markEvery)
-	if wait = next.Sub(now) - marksAtOnce*markEvery; wait > 0 {
-		return wait
-	}
-	m.full = next
-	return 0
-}

@@ -75,7 +75,9 @@ type Server struct {
 	packed   atomic.Int64  // compressed connections, see maxCompressed
 	serving  sync.WaitGroup
 
-	marks     markRate
+	marks     allowance            // of JOURNAL MARK
+	deeds     allowance            // of COMMAND events, see audit
+	leftOut   leftOut              // commands of which there is none
 	asking    chan struct{}        // holds a token while a HISTORY is answered
 	compiling chan struct{}        // holds a token while a filter is compiled
 	matchers  chan *filter.Matcher // those that nobody uses; nil: not made yet
@@ -160,7 +162,9 @@ func NewServer(opt Options) *Server {
 		s.now = time.Now
 	}
 	s.guesses = newGuesses(s.now)
-	s.marks.now = s.now
+	s.marks.now, s.marks.burst = s.now, marksAtOnce*markEvery
+	s.deeds.now, s.deeds.burst = s.now, deedTime(allDeedsBurst, allDeedsRate)
+	s.leftOut.srv = s
 	if opt.wait != nil {
 		s.guesses.wait = opt.wait
 	}

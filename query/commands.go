@@ -19,7 +19,9 @@ const answerTime = 10 * time.Minute
 const commandBytes = 512
 
 // Command is one row: a controller's command that may change something in tor,
-// or, with Count, how many others a connection sent in a minute.
+// or, with Count, how many others a connection sent in a minute. With Conns it is
+// how many commands of any kind were sent by how many connections, the first of
+// which is named, and are not recorded one by one: they were too many.
 type Command struct {
 	Time    Stamp          `json:"time"`            // when it was forwarded; of a count, when it was recorded
 	Session uint64         `json:"session"`         // number of its session
@@ -32,8 +34,9 @@ type Command struct {
 	Args    string         `json:"args,omitempty"`  // its arguments; what is or may be secret is [scrubbed]
 	Code    *int64         `json:"code,omitempty"`  // of the answer; absent if none was recorded
 	MS      *float64       `json:"ms,omitempty"`    // from forwarding it to the end of the answer
-	Count   *int64         `json:"count,omitempty"` // of commands that change nothing
+	Count   *int64         `json:"count,omitempty"` // of commands that change nothing, or are not recorded one by one
 	Verbs   map[string]int `json:"verbs,omitempty"` // how many of each
+	Conns   *int64         `json:"conns,omitempty"` // connections that sent those that are not recorded one by one
 
 	settled bool // nothing more will be known of it
 	place   Place
@@ -49,7 +52,8 @@ func (c *Command) Place() Place { return c.place }
 // returned as it is. Rows belong to emit.
 //
 // It keeps in memory the rows behind one that is not answered, at most
-// answerTime of them. counts says whether what was only counted is wanted too.
+// answerTime of them. counts says whether what was only counted is wanted too,
+// as it is of connections.
 func Commands(ctx context.Context, rd journal.Reader, r journal.Range, counts bool, part Part, emit func(*Command) error) ([]journal.Gap, error) {
 	return commands(ctx, stored{rd}, r, counts, part, emit)
 }
@@ -130,12 +134,12 @@ func (w *commandWalk) take(rec *journal.Record, ev *event.Journal) {
 		}
 		return
 	}
-	if w.late || phase != "SENT" && (phase != "COUNT" || !w.counts) {
+	if w.late || phase != "SENT" && phase != "LEFT_OUT" && (phase != "COUNT" || !w.counts) {
 		return
 	}
 	row := &Command{
 		Time: Stamp{rec.Time}, Session: rec.Session, Conn: key[0], N: key[1], Peer: get("PEER"), UID: number(get("UID")), PID: number(get("PID")),
-		Verb: get("VERB"), Args: get("ARGS"), Count: number(get("COUNT")), settled: phase == "COUNT",
+		Verb: get("VERB"), Args: get("ARGS"), Count: number(get("COUNT")), Conns: number(get("CONNS")), settled: phase != "SENT",
 		place: Place{At: int64(rec.Seq)},
 	}
 	w.held += commandBytes + len(rec.Wire)

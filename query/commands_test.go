@@ -31,6 +31,7 @@ const commandStory = `
 	08:00:09 JOURNAL COMMAND PHASE=DONE CONN=1 N=1 VERB=TAKEOWNERSHIP CODE=251 MS=1
 	08:00:10 JOURNAL COMMAND PHASE=FUTURE CONN=1 N=2
 	08:00:11 JOURNAL MARK CONN=1 PEER=unix TEXT="a mark"
+	08:00:12 JOURNAL COMMAND PHASE=LEFT_OUT COUNT=7312 VERBS=GETINFO:12,SIGNAL:7300 CONNS=2 CONN=3 PEER=unix UID=1000 PID=42
 `
 
 var (
@@ -39,14 +40,18 @@ var (
 	countRow   = `{"time":"08:00:04.000000Z","session":1,"conn":"2","peer":"127.0.0.1:4000","count":61,"verbs":{"GETCONF":3,"GETINFO":58}}`
 	haltRow    = `{"time":"08:00:05.000000Z","session":1,"conn":"1","n":"2","peer":"unix","verb":"SIGNAL","args":"HALT"}`
 	ownerRow   = `{"time":"08:00:08.000000Z","session":1,"conn":"1","n":"1","peer":"unix","verb":"TAKEOWNERSHIP","code":250}`
+	leftRow    = `{"time":"08:00:12.000000Z","session":1,"conn":"3","peer":"unix","uid":1000,"pid":42,"count":7312,"verbs":{"GETINFO":12,"SIGNAL":7300},"conns":2}`
 )
 
 func TestCommands(t *testing.T) {
 	m := story(t, commandStory)
-	wantRows(t, "all", commandRows(t, m, journal.Range{}), setconfRow, newnymRow, countRow, haltRow, ownerRow)
+	wantRows(t, "all", commandRows(t, m, journal.Range{}), setconfRow, newnymRow, countRow, haltRow, ownerRow, leftRow)
 	wantRows(t, "an answer behind the range", commandRows(t, m, journal.Range{Until: clock(t, "08:00:02")}), setconfRow)
 	wantRows(t, "an answer in the range to what was sent before", commandRows(t, m, journal.Range{Since: clock(t, "08:00:02"), Until: clock(t, "08:00:05")}),
 		newnymRow, countRow)
+	wantRows(t, "what connections only asked left away", rows(t, func(emit func(*Command) error) ([]journal.Gap, error) {
+		return commands(t.Context(), m, journal.Range{}, false, Part{}, emit)
+	}), setconfRow, newnymRow, haltRow, ownerRow, leftRow)
 	wantRows(t, "nothing", commandRows(t, m, journal.Range{Since: clock(t, "09:00:00")}))
 }
 

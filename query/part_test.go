@@ -172,7 +172,7 @@ func TestPartsOfCommands(t *testing.T) {
 		return err
 	}
 	got, _ := pages(t, 2, ask)
-	wantRows(t, "commands by two", got, setconfRow, newnymRow, countRow, haltRow, ownerRow)
+	wantRows(t, "commands by two", got, setconfRow, newnymRow, countRow, haltRow, ownerRow, leftRow)
 }
 
 // crowd is a session with n circuits one after the other, one in a hundred of

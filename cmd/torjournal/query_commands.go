@@ -31,6 +31,12 @@ func commandCells(row *query.Command, loc *time.Location) []string {
 			verbs = append(verbs, fmt.Sprintf("%s %d", v, row.Verbs[v]))
 		}
 		verb, answer, args = "(counted)", "-", strings.Join(verbs, ", ")
+		if row.Conns != nil {
+			verb = "(left out)"
+			if *row.Conns > 1 {
+				args += fmt.Sprintf("; of %d connections", *row.Conns)
+			}
+		}
 	case row.Code != nil:
 		answer = strconv.FormatInt(*row.Code, 10)
 	}

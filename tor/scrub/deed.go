@@ -62,7 +62,7 @@ func deedField(keyword string, value []byte, f field) field {
 		return addressField
 	case "ARGS=":
 		return argumentsField
-	case "PHASE=", "VERB=", "VERBS=", "CONN=", "N=", "UID=", "PID=", "COUNT=", "CODE=", "MS=":
+	case "PHASE=", "VERB=", "VERBS=", "CONN=", "N=", "UID=", "PID=", "COUNT=", "CONNS=", "CODE=", "MS=":
 		if bytes.Count(value, []byte(".")) <= 1 && len(bytes.Trim(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_,:.0123456789")) == 0 &&
 			!isIPv6(value) {
 			return plainField

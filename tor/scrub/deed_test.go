@@ -24,6 +24,10 @@ var deedCases = []struct{ wire, stripped, hashed string }{
 	}, {
 		"PHASE=COUNT CONN=1 PEER=unix COUNT=61 VERBS=GETCONF:3,GETINFO:58", "", "",
 	}, {
+		"PHASE=LEFT_OUT COUNT=7312 VERBS=GETINFO:12,SIGNAL:7300 CONNS=2 CONN=3 PEER=192.0.2.1:4000",
+		"PHASE=LEFT_OUT COUNT=7312 VERBS=GETINFO:12,SIGNAL:7300 CONNS=2 CONN=3 PEER=[scrubbed]",
+		"PHASE=LEFT_OUT COUNT=7312 VERBS=GETINFO:12,SIGNAL:7300 CONNS=2 CONN=3 PEER=a-#.scrubbed:0",
+	}, {
 		"PHASE=SENT CONN=1 N=1 PEER=unix VERB=SETCONF ARGS=\"DisableNetwork=1 MaxCircuitDirtiness=10minutes ExitNodes={de} Bridge=[scrubbed] [scrubbed] ...\"", "", "",
 	}, {
 		"PHASE=SENT CONN=1 N=1 PEER=unix VERB=EXTENDCIRCUIT ARGS=\"0 $D074985ADE267C0F6CBAB4C48785B1655023A3E7~auth0,relay3 purpose=controller\"", "",
