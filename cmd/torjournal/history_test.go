@@ -11,7 +11,8 @@ import (
 )
 
 // HISTORY gives a controller what `torjournal query --json` prints: asked by
-// stem, of a tor that builds circuits, and of the past of another tor.
+// stem, of a tor that builds circuits, and of the past of another tor. When the
+// network is dead at last, the doctor says so.
 func TestHistoryIsWhatQueryPrints(t *testing.T) {
 	needReal(t)
 	path, control := journalIn(t), freePort(t)
@@ -20,7 +21,8 @@ func TestHistoryIsWhatQueryPrints(t *testing.T) {
 		t.Fatal(err)
 	}
 	torjournal(t, 0, "import", "--journal", path, corpus)
-	client := network(t, testnet.Options{Exits: 5, Middles: 3}).Client(0)
+	net := network(t, testnet.Options{Exits: 5, Middles: 3})
+	client := net.Client(0)
 	r := startRecorder(t, path, "--attach", client.ControlAddr, "--control", control, "--record", "all")
 	r.attached()
 	s := subscribe(t, control, ownCookie, "CIRC")
@@ -54,4 +56,5 @@ func TestHistoryIsWhatQueryPrints(t *testing.T) {
 	if told, _ := python(t, "testdata/stem_history.py", port(t, control), "CIRCUITS SINCE=1h"); !strings.Contains(told, `"outcome":"open"`) {
 		t.Errorf("the last hour has no open circuit:\n%s", told)
 	}
+	doctorSeesDeadRelays(t, net, r, s)
 }
