@@ -46,6 +46,6 @@ func clockJumps(c *chart) []*Finding {
 	if s == nil || s.count < c.many(manyJumps) {
 		return nil
 	}
-	return one(c.finding(FindingWarning, fmt.Sprintf("The clock of this machine jumped %d times: it is set by force, or the machine is suspended.", s.count), s,
+	return one(c.finding(FindingNotice, fmt.Sprintf("The clock of this machine jumped %d times: it is set by force, or the machine is suspended.", s.count), s,
 		lookAtClock, c.ask("replay -e JOURNAL,STATUS_GENERAL")))
 }

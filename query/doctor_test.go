@@ -140,7 +140,7 @@ var ruleCases = []ruleCase{
 			08:00:00 STATUS_GENERAL WARN CLOCK_SKEW SKEW=-7300 SOURCE=OR:192.0.2.1:9001`, `
 			08:00:00 STATUS_GENERAL WARN BUG REASON=x`,
 	}, {
-		"clock-jumps", "warning", "The clock of this machine jumped 3 times: it is set by force, or the machine is suspended.", `
+		"clock-jumps", "notice", "The clock of this machine jumped 3 times: it is set by force, or the machine is suspended.", `
 			3x60s 08:00:00 JOURNAL CLOCK FROM=x TO=y JUMP_MS=90000`, `
 			2x60s 08:00:00 JOURNAL CLOCK FROM=x TO=y JUMP_MS=90000
 			2x60s 08:00:00 STATUS_GENERAL NOTICE CLOCK_JUMPED TIME=90`,
