@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -67,6 +68,27 @@ func (w *sockWriter) finish() error {
 	w.note(w.packer.Close())
 	w.packer = nil
 	return w.err
+}
+
+// endFrame ends the frame for a peer that sends no more, and may read on what
+// has been sent: whoever keeps it can tell that it is whole. One that does not
+// read is not waited for.
+func (c *conn) endFrame() {
+	patience := time.NewTimer(c.srv.waits.farewell)
+	defer patience.Stop()
+	select {
+	case <-c.out.free:
+	case <-c.out.gone:
+		return
+	case <-patience.C:
+		return
+	}
+	c.out.w.patience = c.srv.waits.farewell
+	if c.out.w.flush() == nil {
+		_ = c.out.w.finish() // there is nobody to tell
+	}
+	c.out.last = true
+	c.out.giveBack()
 }
 
 // note keeps the first error.

@@ -2,6 +2,7 @@ package control
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -181,7 +183,13 @@ func TestZstdPlaces(t *testing.T) {
 func TestZstdEnds(t *testing.T) {
 	r := newRig(t, Access{NoAuth: true})
 	r.tor.early = []byte("250-a=1\r\n250-b")
-	quits, torn, shut, gone := r.packed(), r.packed(), r.packed(), r.packed()
+	quits, torn, shut, gone, mute := r.packed(), r.packed(), r.packed(), r.packed(), r.packed()
+	mute.send("SETEVENTS BW\r\nGETINFO version\r\n")
+	mute.expect("250 OK", "250-version=0.4.9.11", "250 OK")
+	if err := mute.sock.(*net.TCPConn).CloseWrite(); err != nil { // tor closes then, and so do we
+		t.Fatal(err)
+	}
+	mute.closed()
 	quits.send("QUIT\r\n")
 	quits.expect("250 closing connection")
 	quits.closed()
@@ -207,6 +215,50 @@ func TestZstdEnds(t *testing.T) {
 	r.end()
 	shut.expect("650 BW 1 1")
 	shut.closed()
+}
+
+// TestZstdStreamIsAFile: what a controller has received up to the end, kept as it
+// came, is a file that zstd itself unpacks without a complaint.
+func TestZstdStreamIsAFile(t *testing.T) {
+	tool, err := exec.LookPath("zstd")
+	if err != nil {
+		t.Skip("zstd is not installed")
+	}
+	for name, leave := range map[string]func(r *rig, p *peer){
+		"QUIT":             func(_ *rig, p *peer) { p.send("QUIT\r\n") },
+		"it sends no more": func(_ *rig, p *peer) { _ = p.sock.(*net.TCPConn).CloseWrite() },
+		"the server ends":  func(r *rig, _ *peer) { r.end() },
+		"a line is too long": func(_ *rig, p *peer) {
+			go func() { _, _ = io.WriteString(p.sock, strings.Repeat("x", maxCommand+readBuffer*8)) }()
+		},
+		"the journal is lost": func(r *rig, p *peer) {
+			r.log.fail(errors.New("a damaged block"))
+			r.log.arrive(time.Time{}, "650 BW 9 9")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, Access{NoAuth: true})
+			p := r.login()
+			p.send("USEFEATURE ZSTD\r\n")
+			p.expect("250 OK")
+			p.send("GETINFO version\r\nSETEVENTS BW\r\n")
+			until(t, "it to listen", func() bool { return !r.srv.Connections()[0].Types.Empty() })
+			r.log.arrive(time.Now().Add(-time.Second), "650 BW 1 1")
+			until(t, "the event to be seen", func() bool { return r.srv.Connections()[0].Position == 2 })
+			leave(r, p)
+			_ = p.sock.SetReadDeadline(time.Now().Add(patience))
+			kept, err := io.ReadAll(p.in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command(tool, "-dc")
+			cmd.Stdin = bytes.NewReader(kept)
+			text, err := cmd.Output()
+			if want := "250-version=0.4.9.11\r\n250 OK\r\n250 OK\r\n650 BW 1 1\r\n"; err != nil || !strings.HasPrefix(string(text), want) {
+				t.Errorf("%q, %v of %d bytes", text, err, len(kept))
+			}
+		})
+	}
 }
 
 // skip reads n bytes.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -112,8 +113,11 @@ func (c *conn) serve() {
 		go c.serve()
 		return
 	}
-	if errors.Is(err, errBye) {
+	switch {
+	case errors.Is(err, errBye):
 		c.linger()
+	case errors.Is(err, io.EOF) && c.packed:
+		c.endFrame()
 	}
 	c.end()
 	<-c.out.gone

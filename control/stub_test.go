@@ -234,6 +234,14 @@ type memory struct {
 	cursors map[*memCursor]struct{}
 	evicted uint64                // numbers up to here are gone
 	lost    map[event.Type]uint64 // told once, with the next chunk
+	fault   error                 // of every cursor's Next
+}
+
+// fail makes cursors fail from now on.
+func (m *memory) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fault = err
 }
 
 type settling struct {
@@ -364,6 +372,9 @@ func (c *memCursor) Next(context.Context) (journal.Chunk, error) {
 	c.m.mu.Lock()
 	defer c.m.mu.Unlock()
 	var chunk journal.Chunk
+	if c.m.fault != nil {
+		return chunk, c.m.fault
+	}
 	end := uint64(len(c.m.recs))
 	if c.next <= c.m.evicted {
 		chunk.Gap = &journal.Gap{From: c.next, To: c.m.evicted}

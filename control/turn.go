@@ -230,9 +230,7 @@ func (o *outlet) close(err error) {
 		o.grace.Stop()
 	}
 	o.w.drop()
-	if err == nil {
-		_ = o.w.finish() // there is nobody to tell
-	}
+	_ = o.w.finish() // there is nobody to tell
 	if err != nil || !o.last {
 		o.conn.end()
 	}
