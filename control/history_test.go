@@ -164,6 +164,8 @@ func TestHistoryIsTheAnswer(t *testing.T) {
 				{"BUILDS SINCE=@0", "builds", journal.Range{}, nil, 1},
 				{"GUARDS SINCE=@0", "guards", journal.Range{}, nil, 3},
 				{"RELAYS SINCE=@0", "relays", journal.Range{}, nil, 2},
+				{"ONIONS SINCE=@0", "onions", journal.Range{}, nil, 1},
+				{"ONIONS SINCE=@0 ROLE=client", "onions", journal.Range{}, []string{"role", "client"}, 1},
 				{"ORCONNS SINCE=@0", "orconns", journal.Range{}, nil, 3},
 				{"BOOTSTRAP SINCE=@0", "bootstrap", journal.Range{}, nil, 1},
 				{"DOCTOR SINCE=@0", "doctor", journal.Range{Since: time.Unix(0, 0)}, nil, 1},
@@ -304,8 +306,8 @@ func TestHistoryRefusals(t *testing.T) {
 	record(t, j, "650 BW 1 2")
 	p := r.login()
 	for args, want := range map[string]string{
-		"":                                "there are RECORDS, BANDWIDTH, CIRCUITS, STREAMS, CIRCUIT, STREAM, FAILURES, BUILDS, GUARDS, RELAYS, ORCONNS, BOOTSTRAP, SESSIONS, COMMANDS",
-		"WEATHER SINCE=1h":                "there are RECORDS, BANDWIDTH, CIRCUITS, STREAMS, CIRCUIT, STREAM, FAILURES, BUILDS, GUARDS, RELAYS, ORCONNS, BOOTSTRAP, SESSIONS, COMMANDS",
+		"":                                "there are RECORDS, BANDWIDTH, CIRCUITS, STREAMS, CIRCUIT, STREAM, FAILURES, BUILDS, GUARDS, RELAYS, ONIONS, ORCONNS, BOOTSTRAP, SESSIONS, COMMANDS",
+		"WEATHER SINCE=1h":                "there are RECORDS, BANDWIDTH, CIRCUITS, STREAMS, CIRCUIT, STREAM, FAILURES, BUILDS, GUARDS, RELAYS, ONIONS, ORCONNS, BOOTSTRAP, SESSIONS, COMMANDS",
 		"CIRCUITS SINCE=soon":             "SINCE: \"soon\" is no time",
 		"CIRCUITS UNTIL=2 SINCE=1h":       "UNTIL: ",
 		"CIRCUITS SINCE=1h UNTIL=2h":      "SINCE must be earlier than UNTIL",

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"torjournal/journal"
@@ -206,10 +205,7 @@ func keyword(ev *event.Journal, key string) string {
 
 // concerns reports whether events of the types that ev names make the answer.
 func (w *atWalk) concerns(ev *event.Journal) bool {
-	var types []event.Type
-	for name := range strings.SplitSeq(keyword(ev, "TYPES"), ",") {
-		types = append(types, event.ParseType(name))
-	}
+	types := typesOf(ev)
 	for _, l := range w.lineups {
 		if slices.ContainsFunc(types, l.makers().Has) {
 			return true

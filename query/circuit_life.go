@@ -52,6 +52,8 @@ type life struct {
 	reason, remoteReason                 string
 	path                                 []string
 	streams, read, written               uint64
+
+	onion *onionUse // what it did last for an onion service; nil: nothing
 }
 
 // begun is the earliest time at which it is known to have lived.

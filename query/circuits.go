@@ -141,10 +141,12 @@ func (w *circuitWalk) record(rec *journal.Record, parsed event.Event) {
 		}
 		l := w.life(ev.ID, rec)
 		l.circ(ev, rec.Time, w.words)
+		l.serve(&ev.CircuitInfo, false, rec.Time, w.words)
 		w.review(l)
 	case *event.CircuitMinor:
 		l := w.life(ev.ID, rec)
 		l.minor(ev, w.words)
+		l.serve(&ev.CircuitInfo, true, rec.Time, w.words)
 		w.review(l)
 	case *event.CircuitBandwidth:
 		w.bytes(rec, ev)
@@ -196,6 +198,9 @@ func (w *circuitWalk) snapshot(rec *journal.Record, ev *event.Journal) {
 		}
 		l := w.life(circ.ID, rec)
 		l.standing(circ, w.words)
+		if !l.ended() {
+			l.serve(&circ.CircuitInfo, false, rec.Time, w.words)
+		}
 		w.review(l)
 		return l.id, true
 	})

@@ -40,6 +40,7 @@ type being struct {
 	namedAt time.Time // arrival of the first record that did
 	closed  time.Time // arrival of the end
 	lostBy  time.Time // when it was gone without an end
+	stood   bool      // then because its session was over
 	inside  bool      // a record that mentions it lies in the range
 	awaited bool      // the census counts it among those whose end is to come
 	whole   bool      // the census counts it among the rows that are over
@@ -388,7 +389,7 @@ func (w *census[L]) drop() {
 func (w *census[L]) endSession() {
 	for id, l := range w.lives {
 		if l.of().named && !l.of().ended() && !l.of().lost() {
-			l.of().lostBy = w.last
+			l.of().lostBy, l.of().stood = w.last, true
 		}
 		w.await(l, false)
 		delete(w.measured, l)

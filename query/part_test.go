@@ -128,6 +128,13 @@ func comparePages(t *testing.T, name string, m *memory, r journal.Range) {
 	if got, want := first(pages(t, sizes[0], conns)), first(pages(t, 1<<30, conns)); got != want {
 		t.Errorf("%s: OR connections of %+v in parts:\n%s", name, r, firstDifference(got, want))
 	}
+	services := func(part Part, emit func(Row) error) error {
+		_, err := onions(t.Context(), m, r, OnionPick{}, part, asRows[*Onion](emit))
+		return err
+	}
+	if got, want := first(pages(t, 4, services)), first(pages(t, 1<<30, services)); got != want {
+		t.Errorf("%s: onion services of %+v in parts:\n%s", name, r, firstDifference(got, want))
+	}
 	bandwidth := func(part Part, emit func(Row) error) error {
 		_, err := bandwidths(t.Context(), m, r, 10*time.Second, part, asRows[*Bandwidth](emit))
 		return err

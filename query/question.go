@@ -46,6 +46,7 @@ type Options struct {
 	events   filter.Choice
 	circuits CircuitPick
 	streams  StreamPick
+	onions   OnionPick
 	orConns  ORConnPick
 	by       string // what failures are counted by
 	id       string // of the circuit or stream of a timeline
@@ -188,6 +189,7 @@ var questions = withWhere([]Question{
 	{"builds", nil, rowsOf(Builds)},
 	{"guards", nil, rowsOf(Guards)},
 	{"relays", nil, rowsOf(Relays)},
+	{"onions", onionWords, rowsBy(Onions, func(o *Options) OnionPick { return o.onions })},
 	{"orconns", orConnWords, rowsBy(ORConns, func(o *Options) ORConnPick { return o.orConns })},
 	{"bootstrap", nil, rowsOf(Bootstraps)},
 	{"doctor", nil, rowsOf(Doctor)},
@@ -240,6 +242,11 @@ var streamWords = []Word{
 		o.streams.Circuit = s
 		return filter.ID(s, "circuit")
 	}},
+}
+
+var onionWords = []Word{
+	choiceWord("role", "only what this tor is to them: `WORD` is "+strings.Join(OnionRoles(), " or "), OnionRoles(), func(o *Options) *string { return &o.onions.Role }),
+	textWord("address", "only services whose `ADDRESS` begins so, with or without .onion", "expyuzz4wqqyqhjn", func(o *Options) *string { return &o.onions.Address }),
 }
 
 var orConnWords = []Word{

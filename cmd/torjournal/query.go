@@ -20,7 +20,7 @@ func (p program) queryCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "query",
 		Usage:     "answer a question about the past",
-		UsageText: "torjournal query circuits|streams|circuit|stream|failures|builds|guards|relays|orconns|bootstrap|sessions|bandwidth|commands|doctor|summary|at [flags]\n\n   torjournal query circuits --since 1h",
+		UsageText: "torjournal query circuits|streams|circuit|stream|failures|builds|guards|relays|onions|orconns|bootstrap|sessions|bandwidth|commands|doctor|summary|at [flags]\n\n   torjournal query circuits --since 1h",
 		Subcommands: []*cli.Command{
 			p.queryCircuitsCommand(),
 			p.queryStreamsCommand(),
@@ -30,6 +30,7 @@ func (p program) queryCommand() *cli.Command {
 			p.queryBuildsCommand(),
 			p.queryGuardsCommand(),
 			p.queryRelaysCommand(),
+			p.queryOnionsCommand(),
 			p.queryORConnsCommand(),
 			p.queryBootstrapCommand(),
 			p.querySessionsCommand(),
