@@ -411,6 +411,7 @@ var ruleCases = []ruleCase{
 		"log-repeats", "notice", "Tor warned 20 times: Received http status code 404 (\"Not found\") from server 192.0.2.101:80.", `
 			20x1s 08:00:00 WARN Received http status code 404 ("Not found") from server 192.0.2.{n}:80.`, `
 			19x1s 08:00:00 WARN Received http status code 404 ("Not found") from server 192.0.2.{n}:80.
+			30x1s 08:00:00 WARN Bug:     /usr/sbin/tor(log_backtrace_impl+0x{n}) (on Tor 0.4.9.11 )
 			19x1s 08:00:00 WARN Received nothing from server 192.0.2.{n}:80.`,
 	},
 }

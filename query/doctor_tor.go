@@ -163,6 +163,9 @@ func logRepeats(c *chart) (found []*Finding) {
 			break // they come by their number
 		}
 		_, text, _ := strings.Cut(strings.TrimPrefix(s.words, "650 "), " ")
+		if strings.Contains(text, "Bug: ") {
+			continue // torBug tells of those
+		}
 		if len(text) > 100 {
 			text = strings.ToValidUTF8(text[:100], "") + "…"
 		}
