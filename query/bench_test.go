@@ -40,3 +40,25 @@ func BenchmarkBandwidth(b *testing.B) {
 	}
 	b.ReportMetric(float64(len(m.recs))*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
+
+func BenchmarkDoctor(b *testing.B) {
+	m := benchCorpus(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := doctor(b.Context(), m, journal.Range{}, Part{}, func(*Finding) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(m.recs))*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+func BenchmarkSummary(b *testing.B) {
+	m := benchCorpus(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := summarize(b.Context(), m, journal.Range{}, Part{}, func(*Summary) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(m.recs))*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}

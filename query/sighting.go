@@ -19,7 +19,7 @@ import (
 // from outside must not make more. A sighting costs about sightingBytes.
 const (
 	maxKinds      = 4096
-	sightingBytes = 1024
+	sightingBytes = 2560
 )
 
 // shownRecords is how many records a sighting names at most: the first ones and

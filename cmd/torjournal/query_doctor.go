@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -15,7 +16,7 @@ func (p program) queryDoctorCommand() *cli.Command {
 	return p.questionCommand("doctor", "what is wrong, in plain words, and what to look at next",
 		"torjournal query doctor [--since 1h] [--json]\n\n   torjournal query doctor --since today",
 		"findings", func(p program, c *cli.Context) table {
-			return &doctorPage{out: p.stdout, loc: p.location(c), colour: coloured(p.stdout)}
+			return &doctorPage{out: p.stdout, loc: p.location(c), screen: screenOf(p.stdout)}
 		})
 }
 
@@ -23,7 +24,7 @@ func (p program) queryDoctorCommand() *cli.Command {
 type doctorPage struct {
 	out    io.Writer
 	loc    *time.Location
-	colour bool
+	screen screen
 	rows   int
 }
 
@@ -33,11 +34,9 @@ func (d *doctorPage) row(r query.Row) error {
 	if d.rows++; d.rows > 1 {
 		b.WriteByte('\n')
 	}
-	on, off := "", ""
-	if d.colour {
-		on, off = severityColours[f.Severity], plain
-	}
-	fmt.Fprintf(&b, "%s%s%s %s  (%s)\n", on, strings.ToUpper(f.Severity), off, printable(f.What), f.Rule)
+	severity := strings.ToUpper(f.Severity)
+	text := wrapped(fmt.Sprintf("%s %s (%s)", severity, printable(f.What), f.Rule), d.screen.width)
+	fmt.Fprintf(&b, "%s%s\n", d.screen.paint(severityColours[f.Severity], severity), text[len(severity):])
 	fmt.Fprintf(&b, "  %s\n", d.evidence(f))
 	for _, w := range f.Words {
 		fmt.Fprintf(&b, "    %s\n", printable(strings.TrimPrefix(w, "650 ")))
@@ -78,6 +77,29 @@ func (d *doctorPage) evidence(f *query.Finding) string {
 		parts = append(parts, word+numbers)
 	}
 	return strings.Join(parts, ", ")
+}
+
+// wrapped breaks a line at blanks where it is wider than the screen; the lines
+// that follow are indented. It has at least the first word as it is.
+func wrapped(line string, width int) string {
+	var b strings.Builder
+	used := 0
+	for word := range strings.SplitSeq(line, " ") {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case b.Len() == 0:
+		case width > 0 && used+1+n > width:
+			b.WriteString("\n ")
+			used = 1
+			fallthrough
+		default:
+			b.WriteByte(' ')
+			used++
+		}
+		b.WriteString(word)
+		used += n
+	}
+	return b.String()
 }
 
 func (d *doctorPage) Flush() error { return nil }
