@@ -101,3 +101,26 @@ func TestBuildsAgreeWithStem(t *testing.T) {
 		})
 	}
 }
+
+// What is launched between RESET and COMPUTED of one session does not count, nor
+// what is only measured; whatever else does.
+func TestBuildsThatDoNotCount(t *testing.T) {
+	f := func(name string, circuits, learning int, lines string) {
+		t.Helper()
+		rows := buildRows(t, story(t, lines), journal.Range{Since: clock(t, "08:00:00")})
+		if len(rows) == 0 || rows[0].What != BuildSum || *rows[0].Circuits != circuits || *rows[0].Learning != learning {
+			t.Errorf("%s: %+v", name, rows)
+		}
+	}
+	const reset, computed = "BUILDTIMEOUT_SET RESET TIMEOUT_MS=60000 CLOSE_MS=60000\n", "BUILDTIMEOUT_SET COMPUTED TIMEOUT_MS=1000 CLOSE_MS=60000\n"
+	build := func(launched, built string) string {
+		return launched + " CIRC 1 LAUNCHED PURPOSE=GENERAL\n" + built + " CIRC 1 BUILT $A PURPOSE=GENERAL\n"
+	}
+	f("launched before RESET", 1, 0, build("08:00:01", "08:00:03")+"08:00:04 "+reset)
+	f("launched while tor learns, built when it has learned", 0, 1, "08:00:00 "+reset+build("08:00:01", "08:00:03")[:len("08:00:01 CIRC 1 LAUNCHED PURPOSE=GENERAL\n")]+"08:00:02 "+computed+"08:00:03 CIRC 1 BUILT $A PURPOSE=GENERAL\n")
+	f("behind COMPUTED", 1, 0, "08:00:00 "+reset+"08:00:01 "+computed+build("08:00:02", "08:00:03"))
+	f("RESET lies before the range", 0, 1, "07:00:00 "+reset+build("08:00:02", "08:00:03"))
+	f("another RESET", 0, 1, "07:00:00 "+reset+"07:00:01 "+computed+"07:00:02 "+reset+"07:00:03 "+reset+build("08:00:02", "08:00:03"))
+	f("another tor", 1, 0, "07:00:00 "+reset+"session 2\n"+build("08:00:02", "08:00:03"))
+	f("only measured", 0, 1, "08:00:01 CIRC 1 LAUNCHED PURPOSE=GENERAL\n08:00:02 CIRC_MINOR 1 PURPOSE_CHANGED $A PURPOSE=MEASURE_TIMEOUT OLD_PURPOSE=GENERAL\n08:00:03 CIRC 1 BUILT $A PURPOSE=MEASURE_TIMEOUT\n")
+}

@@ -46,12 +46,25 @@ type plotMarks struct {
 	top, side, foot rune   // of the vertical axis: beside a number, beside none, where it ends
 	line, tick      rune   // of the axis of time
 	separator       string // between what a legend says
+	lying           []rune // a bar's end, from a part of a character to a whole one
 }
 
 var (
-	blockMarks = plotMarks{bars: []rune(" ▁▂▃▄▅▆▇█"), unknown: '░', top: '┤', side: '│', foot: '└', line: '─', tick: '┬', separator: " · "}
-	asciiMarks = plotMarks{bars: []rune(" _.-=#"), unknown: '?', top: '+', side: '|', foot: '+', line: '-', tick: '+', separator: ", "}
+	blockMarks = plotMarks{bars: []rune(" ▁▂▃▄▅▆▇█"), unknown: '░', top: '┤', side: '│', foot: '└', line: '─', tick: '┬', separator: " · ", lying: []rune("▏▎▍▌▋▊▉█")}
+	asciiMarks = plotMarks{bars: []rune(" _.-=#"), unknown: '?', top: '+', side: '|', foot: '+', line: '-', tick: '+', separator: ", ", lying: []rune("#")}
 )
+
+// bar returns a bar that lies: width characters for most, and so many for n. All
+// but 0 have a mark at least.
+func (m *plotMarks) bar(n, most, width int) string {
+	parts := len(m.lying)
+	long := (n*width*parts + most - 1) / most
+	bar := strings.Repeat(string(m.lying[parts-1]), long/parts)
+	if rest := long % parts; rest > 0 {
+		bar += string(m.lying[rest-1])
+	}
+	return bar
+}
 
 // minPlot is how many columns a plot must have beside its scale to tell
 // anything.

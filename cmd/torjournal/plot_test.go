@@ -79,6 +79,20 @@ func wantText(t *testing.T, got, want string) {
 	}
 }
 
+func TestBars(t *testing.T) {
+	for _, c := range []struct {
+		n, most, width int
+		blocks, ascii  string
+	}{{0, 10, 4, "", ""}, {1, 1000, 4, "▏", "#"}, {10, 10, 4, "████", "####"}, {5, 10, 5, "██▌", "###"}, {7, 8, 1, "▉", "#"}} {
+		if got := blockMarks.bar(c.n, c.most, c.width); got != c.blocks {
+			t.Errorf("%d of %d in %d: %q", c.n, c.most, c.width, got)
+		}
+		if got := asciiMarks.bar(c.n, c.most, c.width); got != c.ascii {
+			t.Errorf("%d of %d in %d: %q", c.n, c.most, c.width, got)
+		}
+	}
+}
+
 // Whatever there is to draw, and however wide the screen is, no line is wider.
 func TestPlotFits(t *testing.T) {
 	for _, n := range []int{1, 2, 59, 60, 61, 1000, 5000, 20_000} {

@@ -15,15 +15,15 @@ import (
 func (p program) queryBuildsCommand() *cli.Command {
 	return p.questionCommand("builds", "how long circuits took to build, and the timeout that tor computed",
 		"torjournal query builds [--since 1h] [--json]\n\n   torjournal query builds --since 1d",
-		"build times", func(p program, c *cli.Context) table { return &buildTable{out: p.stdout, loc: p.location(c)} })
+		"build times", func(p program, c *cli.Context) table {
+			return &buildTable{out: p.stdout, loc: p.location(c), screen: screenOf(p.stdout)}
+		})
 }
 
-// barWidth is how many characters the longest bar of the histogram has.
-const barWidth = 50
-
-// buildTable shows the distribution of build times, a histogram and the
-// timeouts, each when all of it is known.
+// buildTable shows the distribution of build times, on a terminal with a bar for
+// each part of it, and the timeouts, each when all of it is known.
 type buildTable struct {
+	screen
 	out               io.Writer
 	loc               *time.Location
 	sum               *query.Build
@@ -72,10 +72,10 @@ func (t *buildTable) end() error {
 	return w.Flush()
 }
 
-// histogram draws a bar for each bucket; one that holds a circuit has a mark at
-// least.
+// histogram writes how many circuits each bucket has.
 func (t *buildTable) histogram(w io.Writer) {
-	most := 0
+	const widest, cells = 50, 26 // of a bar, and of what stands before it
+	most, room := 0, min(widest, t.width-cells)
 	for _, b := range t.buckets {
 		most = max(most, *b.Circuits)
 	}
@@ -88,7 +88,10 @@ func (t *buildTable) histogram(w io.Writer) {
 		if b.ToMS != nil {
 			to = spanCell(b.ToMS)
 		}
-		bar := strings.Repeat("#", (*b.Circuits*barWidth+most-1)/most)
+		bar := ""
+		if room > 0 {
+			bar = t.paint(green, t.marks.bar(*b.Circuits, most, room))
+		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%s\n", spanCell(b.FromMS), to, *b.Circuits, bar)
 	}
 }
