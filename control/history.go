@@ -82,12 +82,16 @@ func parseNext(s string) (*nextPart, error) {
 }
 
 // historyKeys are those that every question takes.
-const historyKeys = "SINCE= UNTIL= SESSION= LIMIT= NEXT="
+const historyKeys = "LIMIT= NEXT="
 
 // takes says what a question takes.
 func takes(q query.Question) string {
 	var b strings.Builder
-	b.WriteString("HISTORY " + strings.ToUpper(q.Name) + " takes " + historyKeys)
+	b.WriteString("HISTORY " + strings.ToUpper(q.Name) + " takes ")
+	if q.Ranged() {
+		b.WriteString("SINCE= UNTIL= SESSION= ")
+	}
+	b.WriteString(historyKeys)
 	if q.Name == "records" {
 		b.WriteString(" FROM=")
 	}
@@ -148,6 +152,9 @@ func parseHistory(args string, now time.Time) (historyArgs, error) {
 var errHistoryQuote = errors.New("a quoted value has no closing quote")
 
 func (a *historyArgs) set(key, value string) (err error) {
+	if (key == "SINCE" || key == "UNTIL" || key == "SESSION") && !a.question.Ranged() {
+		return fmt.Errorf("%q: %s", key, takes(a.question))
+	}
 	switch key {
 	case "SINCE":
 		a.since = value

@@ -136,6 +136,7 @@ func TestHistoryIsTheAnswer(t *testing.T) {
 			half := b.FirstTime.Add(b.LastTime.Sub(b.FirstTime) / 2)
 			late := journal.Range{Since: half}
 			since := fmt.Sprintf(" SINCE=@%d.%06d", half.Unix(), half.Nanosecond()/1000)
+			at := strings.TrimPrefix(since, " SINCE=")
 			late.Since = half.Truncate(time.Microsecond)
 			p := r.login()
 			for _, c := range []struct {
@@ -172,6 +173,7 @@ func TestHistoryIsTheAnswer(t *testing.T) {
 				{"SUMMARY SINCE=@0", "summary", journal.Range{Since: time.Unix(0, 0)}, nil, 4},
 				{"SESSIONS SINCE=@0", "sessions", journal.Range{}, nil, 1},
 				{"COMMANDS SINCE=@0", "commands", journal.Range{}, nil, 7},
+				{"DIFF A=.." + at + " B=" + at + "..@4000000000", "diff", journal.Range{}, []string{"a", ".." + at, "b", at + "..@4000000000"}, 2},
 			} {
 				want := wanted(t, j, c.question, c.r, c.words...)
 				if n := strings.Count(want, "\n"); n < 1 && corpus == "client" || n < 2 && corpus == "client" && c.question != "sessions" && !strings.Contains(c.args, since) {
@@ -281,8 +283,14 @@ func TestHistoryOfNothing(t *testing.T) {
 	r, j := newJournalRig(t, journal.Options{})
 	p := r.login()
 	ask := func(q query.Question, args string) historyReply {
+		if !q.Ranged() {
+			args = ""
+		}
 		for _, w := range q.Words {
-			if w.Needed {
+			switch {
+			case w.Span:
+				args = map[string]string{"a": " A=2000-01-01", "b": args + " B=2000-01-02"}[w.Name]
+			case w.Needed:
 				args += " " + w.Name + "=1"
 			}
 		}
@@ -306,8 +314,8 @@ func TestHistoryRefusals(t *testing.T) {
 	record(t, j, "650 BW 1 2")
 	p := r.login()
 	for args, want := range map[string]string{
-		"":                                "there are RECORDS, BANDWIDTH, CIRCUITS, STREAMS, CIRCUIT, STREAM, FAILURES, BUILDS, GUARDS, RELAYS, ONIONS, ORCONNS, BOOTSTRAP, DOCTOR, SUMMARY, SESSIONS, COMMANDS",
-		"WEATHER SINCE=1h":                "there are RECORDS, BANDWIDTH, CIRCUITS, STREAMS, CIRCUIT, STREAM, FAILURES, BUILDS, GUARDS, RELAYS, ONIONS, ORCONNS, BOOTSTRAP, DOCTOR, SUMMARY, SESSIONS, COMMANDS",
+		"":                                "there are RECORDS, BANDWIDTH, CIRCUITS, STREAMS, CIRCUIT, STREAM, FAILURES, BUILDS, GUARDS, RELAYS, ONIONS, ORCONNS, BOOTSTRAP, DOCTOR, SUMMARY, SESSIONS, DIFF, COMMANDS",
+		"WEATHER SINCE=1h":                "there are RECORDS, BANDWIDTH, CIRCUITS, STREAMS, CIRCUIT, STREAM, FAILURES, BUILDS, GUARDS, RELAYS, ONIONS, ORCONNS, BOOTSTRAP, DOCTOR, SUMMARY, SESSIONS, DIFF, COMMANDS",
 		"CIRCUITS SINCE=soon":             "SINCE: \"soon\" is no time",
 		"CIRCUITS UNTIL=2 SINCE=1h":       "UNTIL: ",
 		"CIRCUITS SINCE=1h UNTIL=2h":      "SINCE must be earlier than UNTIL",
@@ -316,6 +324,9 @@ func TestHistoryRefusals(t *testing.T) {
 		"CIRCUITS RELAY=":                 "RELAY: it is empty",
 		"CIRCUITS SINCE=1h SINCE=2h":      "each once",
 		"CIRCUITS COLOUR=red":             "HISTORY CIRCUITS takes SINCE= UNTIL= SESSION= LIMIT= NEXT= STATUS=",
+		"DIFF A=2d..1d":                   "B= is missing; HISTORY DIFF takes LIMIT= NEXT= A= B=",
+		"DIFF A=2d..1d B=1d":              "B: \"1d\" is no range of time",
+		"DIFF A=2d..1d B=1d.. SINCE=1h":   "HISTORY DIFF takes LIMIT=",
 		"CIRCUITS FROM=3":                 "HISTORY CIRCUITS takes SINCE=",
 		"CIRCUITS word":                   "HISTORY CIRCUITS takes SINCE=",
 		"CIRCUITS SESSION=7":              "SESSION: ",

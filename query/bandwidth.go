@@ -73,10 +73,7 @@ func bandwidths(ctx context.Context, src source, r journal.Range, step time.Dura
 	if step < time.Second || step%time.Second != 0 {
 		return BandwidthAnswer{}, fmt.Errorf("query: a step of %v: write whole seconds, at least 1s, for example 5m", step)
 	}
-	w := &bandwidthWalk{walker: walker{src: src}, step: int64(step / time.Second), steps: map[int64]*stepSum{}, part: part, most: maxSteps}
-	if part.Memory > 0 {
-		w.most = min(w.most, part.Memory/stepBytes)
-	}
+	w := newBandwidthWalk(src, step, part)
 	ok, err := w.read(ctx, r)
 	if ok && err == nil {
 		err = w.rows(emit)
@@ -100,6 +97,15 @@ type bandwidthWalk struct {
 	first, last int64 // numbers of the outermost steps with records
 
 	answer BandwidthAnswer
+}
+
+// newBandwidthWalk begins one of steps of whole seconds.
+func newBandwidthWalk(src source, step time.Duration, part Part) *bandwidthWalk {
+	w := &bandwidthWalk{walker: walker{src: src}, step: int64(step / time.Second), steps: map[int64]*stepSum{}, part: part, most: maxSteps}
+	if part.Memory > 0 {
+		w.most = min(w.most, part.Memory/stepBytes)
+	}
+	return w
 }
 
 type stepSum struct {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,7 @@ type Word struct {
 	Usage  string // one line; what stands for its value is in backquotes
 	Switch bool   // it has no value but yes
 	Needed bool   // there is no question without it; on the command line it is an argument
+	Span   bool   // it is a range of time: a question that has such words takes no other
 	set    func(o *Options, value string) error
 }
 
@@ -53,6 +55,7 @@ type Options struct {
 	step     time.Duration
 	counts   bool
 	total    bool
+	spans    [2]filter.Span   // that are compared
 	where    *filter.RowWhere // that rows must match; nil: all do
 }
 
@@ -80,6 +83,11 @@ func FindQuestion(name string) (Question, bool) {
 	return Question{}, false
 }
 
+// Ranged reports whether the question is about a range beside its words.
+func (q Question) Ranged() bool {
+	return !slices.ContainsFunc(q.Words, func(w Word) bool { return w.Span })
+}
+
 // Set takes one word of the question. The error says what is taken.
 func (q Question) Set(o *Options, word, value string) error {
 	for _, w := range q.Words {
@@ -93,7 +101,7 @@ func (q Question) Set(o *Options, word, value string) error {
 // Bounded reports whether the words say by themselves from when on records
 // are looked for.
 func (q Question) Bounded(o *Options) bool {
-	if o.id != "" {
+	if o.id != "" || !q.Ranged() {
 		return true // it is looked for wherever it is
 	}
 	return o.events.Bounded()
@@ -178,6 +186,11 @@ func askBandwidth(ctx context.Context, rd journal.Reader, r journal.Range, o *Op
 	return n, err
 }
 
+func askDiff(ctx context.Context, rd journal.Reader, r journal.Range, o *Options, part Part, emit func(Row) error) (n Notes, err error) {
+	n.Gaps, err = Diff(ctx, rd, r.To, o.spans[0], o.spans[1], part, rowOf[*Difference](emit))
+	return n, err
+}
+
 var questions = withWhere([]Question{
 	{"records", recordWords, asking{ask: askRecords}}, // its expression is over events
 	{"bandwidth", bandwidthWords, asking{ask: askBandwidth}},
@@ -195,6 +208,7 @@ var questions = withWhere([]Question{
 	{"doctor", nil, rowsOf(Doctor)},
 	{"summary", nil, rowsOf(Summarize)},
 	{"sessions", nil, rowsOf(Sessions)},
+	{"diff", diffWords, asking{ask: askDiff}}, // its rows are in two columns, which an expression has no names for
 	{"commands", commandWords, rowsBy(Commands, func(o *Options) bool { return o.counts })},
 })
 
@@ -267,6 +281,16 @@ var commandWords = []Word{
 		o.counts = true
 		return nil
 	}},
+}
+
+var diffWords = []Word{spanWord("a", "range of time to compare with", 0), spanWord("b", "range of time to compare", 1)}
+
+// spanWord is one of the two ranges of a comparison.
+func spanWord(name, usage string, nth int) Word {
+	return Word{Name: name, Usage: usage, Needed: true, Span: true, set: func(o *Options, s string) (err error) {
+		o.spans[nth], err = filter.ReadSpan(s, o.now, o.loc)
+		return err
+	}}
 }
 
 // idWord is the word of a timeline, which must be there.

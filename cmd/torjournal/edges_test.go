@@ -17,6 +17,7 @@ var asks = map[string][]string{
 	"circuit": {"1"},
 	"stream":  {"1"},
 	"at":      {"2026-01-01 08:02"},
+	"diff":    {"2026-01-01 08:00..2026-01-01 08:02", "2026-01-01 08:02..2026-01-01 09:00"},
 }
 
 // Every question about a journal, or a range, in which there is nothing says so
@@ -57,7 +58,8 @@ func TestQuestionsWhereNothingIs(t *testing.T) {
 				more       []string
 			}
 			places := []place{{"an empty journal", empty, nil}}
-			if q.Name != "at" { // it has a moment in the place of a range
+			ranged := q.Name != "at" && q.Name != "diff" // they have a moment, or two ranges, in the place of one
+			if ranged {
 				places = append(places, place{"an empty journal, all of it", empty, []string{"--since", "2000-01-01"}},
 					place{"a range after the last record", full, []string{"--since", "2026-01-02"}},
 					place{"a range before the first record", full, []string{"--since", "2025-01-01", "--until", "2025-01-02"}},
@@ -82,7 +84,7 @@ func TestQuestionsWhereNothingIs(t *testing.T) {
 				}
 			}
 			var more []string
-			if q.Name != "at" {
+			if ranged {
 				more = []string{"--since", "2026-01-01"}
 			}
 			if code, stdout, stderr := ask(t, hurt, more...); code != 1 || !strings.Contains(stderr, "hurt.db is damaged") || !strings.Contains(stderr, "torjournal salvage OLD NEW") {

@@ -20,7 +20,7 @@ func (p program) queryCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "query",
 		Usage:     "answer a question about the past",
-		UsageText: "torjournal query circuits|streams|circuit|stream|failures|builds|guards|relays|onions|orconns|bootstrap|sessions|bandwidth|commands|doctor|summary|at [flags]\n\n   torjournal query circuits --since 1h",
+		UsageText: "torjournal query circuits|streams|circuit|stream|failures|builds|guards|relays|onions|orconns|bootstrap|sessions|diff|bandwidth|commands|doctor|summary|at [flags]\n\n   torjournal query circuits --since 1h",
 		Subcommands: []*cli.Command{
 			p.queryCircuitsCommand(),
 			p.queryStreamsCommand(),
@@ -34,6 +34,7 @@ func (p program) queryCommand() *cli.Command {
 			p.queryORConnsCommand(),
 			p.queryBootstrapCommand(),
 			p.querySessionsCommand(),
+			p.queryDiffCommand(),
 			p.queryBandwidthCommand(),
 			p.queryCommandsCommand(),
 			p.queryDoctorCommand(),
@@ -65,7 +66,11 @@ func (p program) questionCommand(name, usage, text, nothing string, people func(
 // questionFlags are the flags that every question has, and those for the
 // words of this one.
 func questionFlags(q query.Question) []cli.Flag {
-	flags := append(append(rangeFlags(), pagerFlags()...), &cli.BoolFlag{Name: "json", Usage: "one JSON object a line, times in UTC"})
+	about := rangeFlags()
+	if !q.Ranged() {
+		about = append(journalFlags(), utcFlag())
+	}
+	flags := append(append(about, pagerFlags()...), &cli.BoolFlag{Name: "json", Usage: "one JSON object a line, times in UTC"})
 	for _, w := range q.Words {
 		if w.Needed {
 			continue
@@ -214,10 +219,7 @@ func (p program) words(c *cli.Context, q query.Question) (*query.Options, error)
 		}
 	}
 	if len(args) > 0 {
-		takes := "no argument"
-		if c.NArg() > len(args) {
-			takes = "one argument"
-		}
+		takes := [...]string{"no argument", "one argument", "two arguments"}[c.NArg()-len(args)]
 		return nil, usagef("query %s takes %s, but there is %q; `%s -h` shows its flags", q.Name, takes, args[0], c.Command.HelpName)
 	}
 	return o, nil

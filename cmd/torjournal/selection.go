@@ -22,8 +22,12 @@ func rangeFlagsFrom(begin string) []cli.Flag {
 		&cli.StringFlag{Name: "since", Usage: "from `TIME` on: 1h, 2h30m, 3d, today, \"2026-11-23 08:15\", RFC 3339, @unix (default: " + begin + ")"},
 		&cli.StringFlag{Name: "until", Usage: "before `TIME` (default: no end)"},
 		&cli.StringFlag{Name: "session", Aliases: []string{"b"}, Usage: "only session `N`: its number, 0 for the newest, -1 for the one before"},
-		&cli.BoolFlag{Name: "utc", Usage: "times without a zone, in and out, are UTC"},
+		utcFlag(),
 	)
+}
+
+func utcFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "utc", Usage: "times without a zone, in and out, are UTC"}
 }
 
 // location returns the zone that times without one are in.
