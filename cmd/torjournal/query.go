@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -97,7 +96,7 @@ type table interface {
 
 // columns is a table whose rows have the same cells.
 type columns struct {
-	*tabwriter.Writer
+	*aligned
 	loc   *time.Location
 	head  string
 	cells func(row query.Row, loc *time.Location) []string
@@ -108,7 +107,7 @@ type columns struct {
 // cells below.
 func columnsOf[R query.Row](p program, c *cli.Context, head string, cells func(R, *time.Location) []string) *columns {
 	return &columns{
-		Writer: tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0), loc: p.location(c), head: strings.ReplaceAll(head, "|", "\t"),
+		aligned: newAligned(p.stdout, 0), loc: p.location(c), head: strings.ReplaceAll(head, "|", "\t"),
 		cells: func(row query.Row, loc *time.Location) []string { return cells(row.(R), loc) },
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -15,13 +14,13 @@ func (p program) queryFailuresCommand() *cli.Command {
 	return p.questionCommand("failures", "what the circuits that failed have in common",
 		"torjournal query failures [--by "+strings.Join(query.FailureGroups(), "|")+"] [--since 1h] [--json]\n\n   torjournal query failures --since 7d --by link",
 		"failed circuits", func(p program, c *cli.Context) table {
-			return &failureTable{Writer: tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0), loc: p.location(c)}
+			return &failureTable{aligned: newAligned(p.stdout, 0), loc: p.location(c)}
 		})
 }
 
 // failureTable shows groups of failed circuits.
 type failureTable struct {
-	*tabwriter.Writer
+	*aligned
 	loc  *time.Location
 	rows int
 }

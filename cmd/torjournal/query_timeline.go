@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -29,7 +28,7 @@ func (p program) timelineCommand(name, usage string) *cli.Command {
 		UsageText: fmt.Sprintf("torjournal query %s ID [--session N] [--since TIME] [--json]\n\n   torjournal query %s 42 --session -1", name, name),
 		Flags:     questionFlags(q),
 		Action: p.paged(func(p program, c *cli.Context) error {
-			t := &timelineTable{Writer: tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0), loc: p.location(c)}
+			t := &timelineTable{aligned: newAligned(p.stdout, 0), loc: p.location(c)}
 			return p.question(c, q, name+" "+printable(c.Args().First()), t)
 		}),
 	}
@@ -37,7 +36,7 @@ func (p program) timelineCommand(name, usage string) *cli.Command {
 
 // timelineTable shows what a circuit or a stream met with, a line each.
 type timelineTable struct {
-	*tabwriter.Writer
+	*aligned
 	loc  *time.Location
 	rows int
 }
