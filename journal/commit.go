@@ -25,6 +25,7 @@ type seal struct {
 	block    header
 	data     []byte
 	replaces []header  // batches of the tail, in order
+	entities []byte    // of the block
 	sums     []stepSum // of its BW events, by minute
 }
 
@@ -333,7 +334,7 @@ func applySeal(tx *txn, s *seal) (bool, error) {
 			return false, err
 		}
 	}
-	return true, putBlock(tx, s.block, s.data)
+	return true, s.put(tx)
 }
 
 // promote moves a large batch from the tail to the blocks. Its bytes stay
@@ -397,6 +398,9 @@ func (w *committer) evict(tx *txn, c *change, room, pageSize int) error {
 		return nil
 	}
 	if err := putEvicted(tx, last); err != nil {
+		return err
+	}
+	if err := dropEntities(tx, last); err != nil {
 		return err
 	}
 	return pruneSessions(tx, last)

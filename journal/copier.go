@@ -159,15 +159,19 @@ func (c *copier) haveRoom(need int64) error {
 
 // storedBlock is one block in memory, or what the index notes as lost.
 type storedBlock struct {
-	hdr  header
-	data []byte
+	hdr      header
+	data     []byte
+	entities []byte // nil: none
 }
 
 func (b *storedBlock) put(tx *txn) error {
 	if b.hdr.lost() {
 		return putIndex(tx, b.hdr)
 	}
-	return putBlock(tx, b.hdr, b.data)
+	if err := putBlock(tx, b.hdr, b.data); err != nil {
+		return err
+	}
+	return putEntities(tx, b.hdr.first, b.entities)
 }
 
 // blocks copies the next few MiB of blocks. It reports whether there may be
@@ -231,7 +235,11 @@ func (c *copier) nextBlocks(tx *txn, given uint64) (got []storedBlock, err error
 		if err := follows("blocks", next, h, data); err != nil {
 			return nil, err
 		}
-		got = append(got, storedBlock{h, tx.own(data)})
+		b := storedBlock{hdr: h, data: tx.own(data)}
+		if _, told, ok := summaryFor(tx, &h); ok {
+			b.entities = tx.own(told)
+		}
+		got = append(got, b)
 		next, size = h.last+1, size+len(data)
 	}
 	return got, nil
@@ -296,6 +304,9 @@ func (c *copier) rest(v *Vacuumed) error {
 				return err
 			}
 			if err := dropGiven(to, given); err != nil {
+				return err
+			}
+			if err := dropEntities(to, given); err != nil {
 				return err
 			}
 			if given == 0 {

@@ -19,12 +19,13 @@ const (
 	cryptoHeader  = cryptoBound + chacha20poly1305.NonceSizeX
 	cryptoSize    = cryptoHeader + chacha20poly1305.Overhead // what it is longer than the value
 
-	kindBatch   = 'b' // batches and blocks: one becomes the other without being written again
-	kindIndex   = 'i'
-	kindSession = 's'
-	kindRollup  = 'r'
-	kindMeta    = 'e'
-	kindNote    = 'n' // of missing events, in a meta page
+	kindBatch    = 'b' // batches and blocks: one becomes the other without being written again
+	kindIndex    = 'i'
+	kindSession  = 's'
+	kindRollup   = 'r'
+	kindEntities = 'c'
+	kindMeta     = 'e'
+	kindNote     = 'n' // of missing events, in a meta page
 )
 
 // maxPlain bounds what a cryptogram claims to hold: a batch is the largest.

@@ -123,7 +123,7 @@ func (v *vandal) edit(e []byte) {
 		i := boltPageHeader + part%((v.page-boltPageHeader)/8)*8
 		binary.NativeEndian.PutUint64(page[i:], value)
 	case 3: // a bucket's value, behind its name
-		names := [][]byte{bucketMeta, bucketTail, bucketBlocks, bucketIndex, bucketSessions, bucketRollups, keyValue}
+		names := [][]byte{bucketMeta, bucketTail, bucketBlocks, bucketIndex, bucketSessions, bucketRollups, bucketEntities, keyValue}
 		name := names[part%len(names)]
 		if i := bytes.Index(page, name); i >= 0 && i+len(name)+bucketSize < v.page {
 			binary.NativeEndian.PutUint64(page[i+len(name)+part/len(names)%4*4:], value)

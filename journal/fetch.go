@@ -133,7 +133,7 @@ func (f *fetcher) inBlocks() (Stored, error) {
 				}
 				f.from, f.lost = h.last+1, true
 			}
-		case f.r.mayHold(&h):
+		case f.r.mayHold(&h) && f.names(&h):
 			data, err := block(f.tx, h)
 			if f.look == nil {
 				data = f.tx.own(data)

@@ -99,7 +99,7 @@ func (f *File) read(ctx context.Context, seq uint64, r Range) error {
 }
 
 func (g Range) equal(o Range) bool {
-	return g.From == o.From && g.To == o.To && g.Session == o.Session &&
+	return g.From == o.From && g.To == o.To && g.Session == o.Session && g.Circuit == o.Circuit && g.Stream == o.Stream &&
 		g.Since.Equal(o.Since) && g.Until.Equal(o.Until) && g.Types.Equal(o.Types)
 }
 

@@ -13,8 +13,9 @@ var (
 	bucketBlocks   = []byte("blocks")
 	bucketIndex    = []byte("index")
 	bucketSessions = []byte("sessions")
-	bucketRollups  = []byte("rollups") // not in schema 1
-	bucketDamaged  = []byte("damaged") // not there but after damage: buckets that nobody reads any more
+	bucketRollups  = []byte("rollups")  // not in schema 1
+	bucketEntities = []byte("entities") // not there before the first block that has some
+	bucketDamaged  = []byte("damaged")  // not there but after damage: buckets that nobody reads any more
 
 	keyEvicted = []byte("evicted") // in meta: the last number that the ring gave up
 	keyCipher  = []byte("cipher")  // in meta: that and how the file is encrypted; absent: it is not

@@ -97,7 +97,7 @@ func (r *rebuild) add(data []byte) error {
 	}
 	r.next = h.last + 1
 	if large {
-		return r.write(storedBlock{h, append([]byte(nil), data...)})
+		return r.write(storedBlock{h, append([]byte(nil), data...), entitiesOf(&h, recs)})
 	}
 	if h.codec == codecPlain {
 		for i := range recs { // they point into data
@@ -163,12 +163,13 @@ func (r *rebuild) seal() error {
 		return nil
 	}
 	h, data := r.enc.encode(r.small)
+	b := storedBlock{h, data, entitiesOf(&h, r.small)}
 	r.small, r.bytes = nil, 0
-	return r.write(storedBlock{h, data})
+	return r.write(b)
 }
 
 func (r *rebuild) write(b storedBlock) error {
-	r.waiting, r.stored = append(r.waiting, b), r.stored+len(b.data)+indexSize
+	r.waiting, r.stored = append(r.waiting, b), r.stored+len(b.data)+len(b.entities)+indexSize
 	if r.stored < rebuildBytes {
 		return nil
 	}

@@ -38,6 +38,11 @@ type Range struct {
 	Since, Until time.Time // Since ≤ time < Until; zero: no bound
 	Types        event.Set // empty: every type
 	Session      uint64    // only this session; 0: any
+
+	// Circuit and Stream are IDs of a circuit and a stream, "" if nothing is
+	// asked of one: blocks in which no record names it are skipped. What is read
+	// nevertheless may have other records too; that is for the reader to see.
+	Circuit, Stream string
 }
 
 // Match reports whether r is inside g, whatever index was used to find it.

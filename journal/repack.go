@@ -98,8 +98,11 @@ func applyRepack(tx *txn, s *seal) (bool, error) {
 		if err := index.delete(key(h.first)); err != nil {
 			return false, err
 		}
+		if err := putEntities(tx, h.first, nil); err != nil {
+			return false, err
+		}
 	}
-	return true, putBlock(tx, s.block, s.data)
+	return true, s.put(tx)
 }
 
 // takeRepack keeps what the sealer made of old blocks, if it is of use.

@@ -155,7 +155,14 @@ func (w *rewriter) records(recs []Record) (changed bool) {
 func (w *rewriter) blocks(all []storedBlock) (err error) {
 	for i := range all {
 		b := &all[i]
+		before := b.hdr
 		if b.hdr, b.data, err = w.batch(bucketBlocks, b.hdr, b.data); err != nil {
+			return err
+		}
+		if b.hdr == before {
+			continue
+		}
+		if b.entities, err = entitiesIn(b.data); err != nil {
 			return err
 		}
 	}

@@ -72,7 +72,7 @@ func (s *sealer) seal(job sealJob) (*seal, error) {
 	if first, last := batches[0].first, batches[len(batches)-1].last; h.first != first || h.last != last || h.count() != uint64(len(recs)) {
 		return nil, fmt.Errorf("journal: seal records %d to %d: the block holds %d to %d", first, last, h.first, h.last)
 	}
-	return &seal{block: h, data: data, replaces: batches, sums: minuteSums(recs), repack: job.repack()}, nil
+	return &seal{block: h, data: data, replaces: batches, sums: minuteSums(recs), entities: entitiesOf(&h, recs), repack: job.repack()}, nil
 }
 
 // errEvicted means that the ring has taken a batch before it could be sealed.

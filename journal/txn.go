@@ -31,6 +31,7 @@ var kinds = map[string]byte{
 	string(bucketIndex):    kindIndex,
 	string(bucketSessions): kindSession,
 	string(bucketRollups):  kindRollup,
+	string(bucketEntities): kindEntities,
 }
 
 // appendOnly returns the bucket with the fill that suits keys in order. It
@@ -45,6 +46,15 @@ func appendOnly(tx *txn, name []byte) (*bucket, error) {
 		b.FillPercent = bolt.DefaultFillPercent
 	}
 	return out, nil
+}
+
+// optional is appendOnly for a bucket that need not be there: nil if it is not.
+func (tx *txn) optional(name []byte) *bucket {
+	b, err := appendOnly(tx, name)
+	if err != nil {
+		return nil
+	}
+	return b
 }
 
 // ordered reports whether the keys in the file have the order of what they

@@ -70,7 +70,8 @@ type verifier struct {
 	last    uint64 // last number of the last block
 	buf     []byte // scratch
 
-	rollups rollupCheck
+	rollups  rollupCheck
+	entities map[uint64]summary // by the first record of their block
 }
 
 func (v *verifier) damage(bucket string, h *header, err error) {
@@ -118,6 +119,7 @@ func (v *verifier) file() error {
 	}
 	t.checkFreelist()
 	v.summed(t, buckets)
+	v.summaries(t, buckets)
 	v.blocks(t, buckets)
 	v.tail(t, buckets)
 	v.sessions(t, buckets)
@@ -311,13 +313,15 @@ func (v *verifier) block(t *tree, n uint64, s *stored) {
 	if err == nil && got != *h {
 		err = errors.New("the block is not the one that the index names")
 	}
+	var recs []Record
 	if err == nil {
-		err = v.whole(*h, data)
+		recs, err = v.whole(*h, data)
 	}
 	v.damage("blocks", h, err)
 	if err == nil {
 		v.found.Blocks++
 		v.count(h)
+		v.told(h, recs)
 	}
 }
 
@@ -345,7 +349,7 @@ func (v *verifier) tail(t *tree, buckets map[string]treeBucket) {
 			return
 		}
 		v.follows("tail", &h)
-		err = v.whole(h, data)
+		_, err = v.whole(h, data)
 		v.damage("tail", &h, err)
 		if err == nil {
 			v.found.Batches++
@@ -374,27 +378,27 @@ func (v *verifier) hole(bucket string, first, last uint64, h *header) {
 	v.damage(bucket, between(&v.seen, h, first, last), fmt.Errorf("the records are missing"))
 }
 
-// whole reports whether data is one envelope with h and its records.
-func (v *verifier) whole(h header, data []byte) error {
+// whole returns the records of data, which must be one envelope with h.
+func (v *verifier) whole(h header, data []byte) ([]Record, error) {
 	got, payload, rest, err := splitEnvelope(data)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(rest) != 0 {
-		return fmt.Errorf("%d bytes follow the payload", len(rest))
+		return nil, fmt.Errorf("%d bytes follow the payload", len(rest))
 	}
 	if got != h {
-		return errors.New("its header is another one")
+		return nil, errors.New("its header is another one")
 	}
 	recs, err := decodeBatch(got, payload, noTypes)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := agrees(h, recs); err != nil {
-		return err
+		return nil, err
 	}
 	v.rollups.add(recs)
-	return nil
+	return recs, nil
 }
 
 func (v *verifier) count(h *header) {
@@ -513,7 +517,7 @@ func (v *verifier) run(data []byte) {
 			return
 		}
 		v.follows("", &h)
-		err = v.whole(h, data[:h.size()])
+		_, err = v.whole(h, data[:h.size()])
 		v.damage("", &h, err)
 		if err == nil {
 			v.found.Blocks++

@@ -59,6 +59,7 @@ type timeline struct {
 	id     string
 	stream bool // else it is a circuit
 
+	begin       uint64          // the first number that there is
 	first, last mention         // of the life that is told
 	over        bool            // its last word is its end
 	guard       string          // fingerprint of a circuit's first hop
@@ -96,11 +97,11 @@ func StreamTimeline(ctx context.Context, rd journal.Reader, r journal.Range, id 
 
 func (t *timeline) tell(ctx context.Context) (out Timeline, err error) {
 	t.circuits, t.commands = map[string]bool{}, map[[2]string]bool{}
-	_, to, ok, err := t.bounds(ctx, t.r.To)
+	begin, to, ok, err := t.bounds(ctx, t.r.To)
 	if !ok || err != nil {
 		return out, err
 	}
-	t.r.To = to
+	t.begin, t.r.To = begin, to
 	if out.Also, err = t.find(ctx); err == nil && t.first.seq != 0 {
 		err = t.walk(ctx)
 	}
@@ -112,11 +113,11 @@ func (t *timeline) tell(ctx context.Context) (out Timeline, err error) {
 // have one of that ID.
 func (t *timeline) find(ctx context.Context) (also []uint64, err error) {
 	r := t.r
-	r.Types = event.NewSet(event.CIRC, event.JOURNAL)
+	r.Types, r.Circuit = event.NewSet(event.CIRC, event.JOURNAL), t.id
 	word := []byte("650 CIRC " + t.id + " ")
 	key := "circuit-status"
 	if t.stream {
-		r.Types = event.NewSet(event.STREAM, event.JOURNAL)
+		r.Types, r.Circuit, r.Stream = event.NewSet(event.STREAM, event.JOURNAL), "", t.id
 		word = []byte("650 STREAM " + t.id + " ")
 		key = "stream-status"
 	}
@@ -219,33 +220,66 @@ func (t *timeline) walk(ctx context.Context) error {
 	return t.flush()
 }
 
+// backFirst is how many records before a circuit are looked at first for the OR
+// connection that it went over; four times as many then, and so on: most such
+// connections begin shortly before.
+const backFirst = 1 << 14
+
 // orConnection tells of the OR connection to the first hop, if it was there
-// before the circuit.
+// before the circuit. What was said of it last says so: it goes back to that.
 func (t *timeline) orConnection(ctx context.Context) error {
-	if t.guard == "" || t.first.seq == 1 {
+	if t.guard == "" {
 		return nil
 	}
-	var found *Step
-	r := journal.Range{To: t.first.seq - 1, Session: t.first.session, Types: event.NewSet(event.ORCONN)}
-	for rec, err := range t.records(ctx, r) {
-		if err != nil {
+	sessions, err := t.sessions(ctx)
+	if err != nil {
+		return err
+	}
+	begin := t.begin
+	for _, s := range sessions {
+		if s.ID == t.first.session {
+			begin = max(begin, s.First)
+		}
+	}
+	for to, n := t.first.seq-1, uint64(backFirst); to >= begin; n *= 4 {
+		from := begin
+		if to-begin >= n {
+			from = to - n + 1
+		}
+		found, err := t.lastORConn(ctx, from, to)
+		switch {
+		case err != nil:
 			return err
+		case found == nil:
+			to = from - 1
+		case found.What == "CONNECTED":
+			return t.put(found)
+		default:
+			return nil // it had ended
+		}
+	}
+	return nil
+}
+
+// lastORConn returns what was said last, between two records, of an OR connection
+// to the first hop that then stood, or had ended.
+func (t *timeline) lastORConn(ctx context.Context, from, to uint64) (found *Step, err error) {
+	r := journal.Range{From: from, To: to, Session: t.first.session, Types: event.NewSet(event.ORCONN)}
+	back := walker{src: t.src} // what is missing before it began is no gap in what is told
+	for rec, err := range back.records(ctx, r) {
+		if err != nil {
+			return nil, err
 		}
 		if !bytes.Contains(rec.Wire, []byte(t.guard)) {
 			continue
 		}
 		switch m := t.orConn(&rec); {
 		case m == nil:
-		case m.What == "CONNECTED":
+		case m.What == "CONNECTED", m.What == statusClosed, m.What == statusFailed:
 			found = m
-		case m.What == statusClosed || m.What == statusFailed:
-			found = nil
 		}
 	}
-	if found == nil {
-		return nil
-	}
-	return t.put(found)
+	return found, nil
 }
 
 // moment is a row for rec.

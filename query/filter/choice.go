@@ -13,6 +13,8 @@ import (
 type Choice struct {
 	Types event.Set // empty: all
 
+	circuit, stream string // that events must name; "": any
+
 	wheres  []*Where
 	matcher *Matcher
 }
@@ -30,15 +32,16 @@ func (c *Choice) Where(expression string, now time.Time, loc *time.Location) err
 
 // Circuit adds that events must name the circuit of that ID, as the streams on
 // it do.
-func (c *Choice) Circuit(id string) error { return c.names("CircID", "circuit", id) }
+func (c *Choice) Circuit(id string) error { return c.names("CircID", "circuit", id, &c.circuit) }
 
 // Stream adds that events must name the stream of that ID.
-func (c *Choice) Stream(id string) error { return c.names("StreamID", "stream", id) }
+func (c *Choice) Stream(id string) error { return c.names("StreamID", "stream", id, &c.stream) }
 
-func (c *Choice) names(field, what, id string) error {
+func (c *Choice) names(field, what, id string, to *string) error {
 	if err := ID(id, what); err != nil {
 		return err
 	}
+	*to = id
 	return c.Where(fmt.Sprintf("%s == %q", field, id), time.Time{}, time.UTC)
 }
 
@@ -65,6 +68,7 @@ func (c *Choice) Narrow(r journal.Range) (journal.Range, bool) {
 		r, ok = w.Narrow(r)
 		some = some && ok
 	}
+	r.Circuit, r.Stream = c.circuit, c.stream
 	return r, some
 }
 

@@ -28,7 +28,7 @@ func SocketPath(path string) string { return path + ".sock" }
 // The private socket speaks HTTP/1.1, a stable contract between a daemon and
 // the command-line tools of one installation only:
 //
-//	GET /fetch?seq=N&since=µs&until=µs&to=N&types=A+B&session=N
+//	GET /fetch?seq=N&since=µs&until=µs&to=N&types=A+B&session=N&circuit=ID&stream=ID
 //	    200, Torjournal-From/-First/-Last, the batch as stored, decrypted; 204: none yet
 //	GET /wait?seq=N    200 when record N exists
 //	GET /rollups?since=µs&until=µs    200, the sums of bandwidth as stored, decrypted
@@ -253,6 +253,12 @@ func rangeQuery(seq uint64, r journal.Range) url.Values {
 	if r.Session != 0 {
 		q.Set("session", strconv.FormatUint(r.Session, 10))
 	}
+	if r.Circuit != "" {
+		q.Set("circuit", r.Circuit)
+	}
+	if r.Stream != "" {
+		q.Set("stream", r.Stream)
+	}
 	if !r.Types.Empty() && !r.Types.All() {
 		q.Set("types", r.Types.String())
 	}
@@ -279,7 +285,10 @@ func parseRange(q url.Values) (seq uint64, r journal.Range, err error) {
 		return t
 	}
 	seq = number("seq")
-	r = journal.Range{To: number("to"), Since: instant("since"), Until: instant("until"), Session: number("session")}
+	r = journal.Range{
+		To: number("to"), Since: instant("since"), Until: instant("until"), Session: number("session"),
+		Circuit: q.Get("circuit"), Stream: q.Get("stream"),
+	}
 	var types []event.Type
 	for _, name := range strings.Fields(q.Get("types")) {
 		types = append(types, event.Type(name))
