@@ -2,9 +2,7 @@ package journal
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"iter"
 
 	"torjournal/tor/event"
@@ -105,33 +103,10 @@ func (s Stored) batches(do func(header, []byte) (more bool, err error)) error {
 // ends it. A record's Wire stays valid as long as it is referenced.
 func Records(ctx context.Context, rd Reader, r Range) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		next := max(r.From, 1)
-		for r.To == 0 || next <= r.To {
-			st, err := rd.Fetch(ctx, next, r)
-			if errors.Is(err, io.EOF) {
+		for m, err := range Making(ctx, rd, r, func(*Record) (_ struct{}) { return }) {
+			if !yield(m.Record, err) {
 				return
 			}
-			if err != nil {
-				yield(Record{}, err)
-				return
-			}
-			// A range that names no first number begins with what there is.
-			if st.From > next && (next > 1 || r.From > 0) && !yield(Record{}, &Gap{From: next, To: st.From - 1}) {
-				return
-			}
-			rest, more := r, true
-			rest.From = next
-			err = st.Each(rest, func(rec *Record) bool {
-				more = yield(*rec, nil)
-				return more
-			})
-			if err != nil {
-				yield(Record{}, err)
-			}
-			if err != nil || !more {
-				return
-			}
-			next = st.Last + 1
 		}
 	}
 }

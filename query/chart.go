@@ -113,7 +113,7 @@ func (c *chart) readBefore(ctx context.Context) error {
 	if !ok || err != nil || !rec.Time.Before(c.r.Since) {
 		return err
 	}
-	w.take(&rec)
+	w.take(&rec, parse(&rec))
 	return w.fault
 }
 

@@ -38,7 +38,7 @@ type life struct {
 	being
 
 	launched    time.Time // arrival of LAUNCHED
-	created     time.Time // earliest TIME_CREATED that tor told; a cannibalized circuit has two
+	created     time.Time // earliest TIME_CREATED that tor told, while launched is unknown; a cannibalized circuit has two
 	built       time.Time // arrival of the first BUILT
 	everBuilt   bool      // by BUILT or by a snapshot
 	builtBefore bool      // it was BUILT before the record, so no BUILT to come is the first
@@ -94,12 +94,11 @@ func (l *life) circ(ev *event.Circuit, t time.Time, words intern) {
 	l.named = true
 	l.lostBy, l.closed = time.Time{}, time.Time{}
 	l.describe(ev.Path, ev.BuildFlags, ev.Purpose, ev.HSState, words)
+	if ev.Status == statusLaunched && l.launched.IsZero() {
+		l.launched = t
+	}
 	l.age(ev.TimeCreated)
 	switch ev.Status {
-	case statusLaunched:
-		if l.launched.IsZero() {
-			l.launched = t
-		}
 	case statusExtended:
 		l.builtBefore = l.builtBefore || l.everBuilt && l.built.IsZero()
 	case statusBuilt:
@@ -140,8 +139,11 @@ func (l *life) minor(ev *event.CircuitMinor, words intern) {
 	l.age(ev.TimeCreated)
 }
 
-// age takes a TIME_CREATED.
+// age takes a TIME_CREATED, which says nothing where LAUNCHED was recorded.
 func (l *life) age(timeCreated string) {
+	if !l.launched.IsZero() {
+		return
+	}
 	t, err := event.ParseTime(timeCreated)
 	if err == nil && (l.created.IsZero() || t.Before(l.created)) {
 		l.created = t

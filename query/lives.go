@@ -135,14 +135,14 @@ func (w *census[L]) read(ctx context.Context) error {
 	}
 	w.from = from
 	walk := journal.Range{From: from, To: w.r.To, Session: w.r.Session, Types: w.types}
-	for rec, err := range w.records(ctx, walk) {
+	for rec, err := range w.parsed(ctx, walk) {
 		if err != nil {
 			return err
 		}
-		if done, err := w.done(ctx, &rec); done || err != nil {
+		if done, err := w.done(ctx, &rec.Record); done || err != nil {
 			return w.finish(sessions, err)
 		}
-		if w.take(&rec); w.fault != nil {
+		if w.take(&rec.Record, rec.As); w.fault != nil {
 			return w.fault
 		}
 	}
@@ -182,15 +182,15 @@ func (w *census[L]) begin(ctx context.Context, sessions []journal.Session) (from
 }
 
 // take lets one record tell what it tells.
-func (w *census[L]) take(rec *journal.Record) {
+func (w *census[L]) take(rec *journal.Record, says event.Event) {
 	if rec.Session != w.session {
 		w.endSession()
 		w.session = rec.Session
 	}
 	w.last, w.seq, w.nth = rec.Time, rec.Seq, 0
 	w.gone.forget(rec.Time)
-	if parsed, err := event.Parse(rec.Wire); err == nil {
-		w.hear(rec, parsed) // a line that cannot be read says nothing of a life
+	if says != nil {
+		w.hear(rec, says) // a line that cannot be read says nothing of a life
 	}
 }
 
@@ -307,7 +307,7 @@ func (w *census[L]) review(l L) {
 	}
 	if mine && l.of().ended() && !l.over() {
 		w.measured[l] = true
-	} else {
+	} else if len(w.measured) > 0 {
 		delete(w.measured, l)
 	}
 	switch {

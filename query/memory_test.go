@@ -199,3 +199,17 @@ func corpus(t testing.TB, file string) *memory {
 		m.add(1, line.T, line.Raw)
 	}
 }
+
+func (m *memory) Parsed(ctx context.Context, r journal.Range) iter.Seq2[*reading, error] {
+	return func(yield func(*reading, error) bool) {
+		for rec, err := range m.Records(ctx, r) {
+			p := &reading{Record: rec}
+			if err == nil {
+				p.As = parse(&rec)
+			}
+			if !yield(p, err) {
+				return
+			}
+		}
+	}
+}

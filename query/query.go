@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"torjournal/journal"
+	"torjournal/tor/event"
 )
 
 // Stamp is a time as rows have it: in JSON RFC 3339, UTC, always with six
@@ -43,6 +44,7 @@ func (s Stamp) MarshalJSON() ([]byte, error) {
 // source is what answers need of a journal.Reader.
 type source interface {
 	Records(ctx context.Context, r journal.Range) iter.Seq2[journal.Record, error] // as journal.Records
+	Parsed(ctx context.Context, r journal.Range) iter.Seq2[*reading, error]        // as journal.Making
 	Bounds(ctx context.Context) (journal.Bounds, error)
 	Sessions(ctx context.Context) ([]journal.Session, error)
 }
@@ -52,6 +54,21 @@ type stored struct{ journal.Reader }
 
 func (s stored) Records(ctx context.Context, r journal.Range) iter.Seq2[journal.Record, error] {
 	return journal.Records(ctx, s.Reader, r)
+}
+
+// reading is a record and the event that it is; nil if its line cannot be read.
+type reading = journal.Made[event.Event]
+
+func (s stored) Parsed(ctx context.Context, r journal.Range) iter.Seq2[*reading, error] {
+	return journal.Making(ctx, s.Reader, r, parse)
+}
+
+func parse(rec *journal.Record) event.Event {
+	ev, err := event.Parse(rec.Wire)
+	if err != nil {
+		return nil
+	}
+	return ev
 }
 
 // walker reads records and keeps account of what is missing.
@@ -66,25 +83,34 @@ const yieldEvery = 128
 
 // records yields the records of r. Gaps are no errors here: they are kept.
 func (w *walker) records(ctx context.Context, r journal.Range) iter.Seq2[journal.Record, error] {
-	return func(yield func(journal.Record, error) bool) {
+	return kept(ctx, w, w.src.Records(ctx, r))
+}
+
+// parsed is records with what each record says, which is found out ahead where
+// that can be.
+func (w *walker) parsed(ctx context.Context, r journal.Range) iter.Seq2[*reading, error] {
+	return kept(ctx, w, w.src.Parsed(ctx, r))
+}
+
+// kept yields what comes and keeps the gaps for w.
+func kept[R any](ctx context.Context, w *walker, all iter.Seq2[R, error]) iter.Seq2[R, error] {
+	return func(yield func(R, error) bool) {
 		n := 0
-		for rec, err := range w.src.Records(ctx, r) {
+		for rec, err := range all {
+			if err == nil && ctx.Err() != nil {
+				err = ctx.Err()
+			} else if err != nil {
+				var gap *journal.Gap
+				if errors.As(err, &gap) {
+					w.gaps = append(w.gaps, *gap)
+					continue
+				}
+				err = fmt.Errorf("query: %w", err)
+			}
 			if n++; n%yieldEvery == 0 {
 				runtime.Gosched()
 			}
-			var gap *journal.Gap
-			switch {
-			case errors.As(err, &gap):
-				w.gaps = append(w.gaps, *gap)
-				continue
-			case err != nil:
-				yield(rec, fmt.Errorf("query: %w", err))
-				return
-			case ctx.Err() != nil:
-				yield(rec, ctx.Err())
-				return
-			}
-			if !yield(rec, nil) {
+			if !yield(rec, err) || err != nil {
 				return
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"torjournal/journal"
@@ -21,30 +22,35 @@ type reader interface {
 }
 
 // Reader reads a journal through the daemon if one runs, else from the file,
-// and changes over when the daemon comes or goes. It is for one goroutine.
+// and changes over when the daemon comes or goes. All methods may be called by
+// any goroutine, but for Close.
 type Reader struct {
-	// Changed, if set, is called when the daemon has come (true) or gone.
+	// Changed, if set before the first question, is called when the daemon has
+	// come (true) or gone. It must not use the Reader.
 	Changed func(daemon bool)
 
-	path   string
-	key    KeyFile       // for the file; not read while the daemon answers
-	client *Client       // nil while the file is read
-	file   *journal.File // nil while the daemon is asked
+	// immutable
+	path string
+	key  KeyFile // for the file; not read while the daemon answers
+
+	mu     sync.Mutex    // held as long as a question takes
+	client *Client       // guarded by mu; nil while the file is read
+	file   *journal.File // guarded by mu; nil while the daemon is asked
 }
 
 // OpenReader finds out who answers for the journal at path. key is for the
 // file: the daemon answers without it.
 func OpenReader(ctx context.Context, path string, key KeyFile) (*Reader, error) {
 	r := &Reader{path: path, key: key}
-	return r, r.resolve(ctx)
+	return r, r.resolveLocked(ctx)
 }
 
-// resolve chooses the daemon if it answers, else the file. On error it leaves
+// resolveLocked chooses the daemon if it answers, else the file. On error it leaves
 // the reader as it is.
-func (r *Reader) resolve(ctx context.Context) error {
+func (r *Reader) resolveLocked(ctx context.Context) error {
 	client, err := Dial(ctx, r.path)
 	if err == nil {
-		r.change(client, nil)
+		r.changeLocked(client, nil)
 		return nil
 	}
 	if ctx.Err() != nil {
@@ -60,14 +66,15 @@ func (r *Reader) resolve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.change(nil, file)
+	r.changeLocked(nil, file)
 	return nil
 }
 
-// change puts the client, or else the file, in the place of what was there.
-func (r *Reader) change(client *Client, file *journal.File) {
+// changeLocked puts the client, or else the file, in the place of what was
+// there.
+func (r *Reader) changeLocked(client *Client, file *journal.File) {
 	changed := (r.client != nil) != (client != nil) && (r.client != nil || r.file != nil)
-	r.Close()
+	r.closeLocked()
 	r.client, r.file = client, file
 	if changed && r.Changed != nil {
 		r.Changed(client != nil)
@@ -87,6 +94,12 @@ func (r *Reader) openFile() (*journal.File, error) {
 
 // Close lets go of the daemon's socket or the file.
 func (r *Reader) Close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closeLocked()
+}
+
+func (r *Reader) closeLocked() {
 	if r.client != nil {
 		r.client.Close()
 	}
@@ -97,7 +110,17 @@ func (r *Reader) Close() {
 }
 
 // Daemon reports whether a running daemon answers.
-func (r *Reader) Daemon() bool { return r.client != nil }
+func (r *Reader) Daemon() bool { return r.daemon() != nil }
+
+func (r *Reader) daemon() *Client {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.client
+}
+
+// Decoders is journal.Parallel's: what reads through a Reader is a tool, whose
+// processors are its own.
+func (r *Reader) Decoders() int { return journal.Decoders() }
 
 // betweenTries and triesOfOther bound the wait for a daemon that holds the
 // file and does not answer: it is starting, or it has stopped answering and
@@ -110,14 +133,16 @@ const (
 // ask calls do with the present reader, and again with the other one if the
 // daemon has just gone or has just taken the file.
 func ask[T any](ctx context.Context, r *Reader, do func(reader) (T, error)) (T, error) {
-	v, err := do(r.present())
-	for try := 0; try < triesOfOther && r.moved(err) && ctx.Err() == nil; try++ {
-		if rerr := r.resolve(ctx); rerr == nil {
-			v, err = do(r.present())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v, err := do(r.presentLocked())
+	for try := 0; try < triesOfOther && r.movedLocked(err) && ctx.Err() == nil; try++ {
+		if rerr := r.resolveLocked(ctx); rerr == nil {
+			v, err = do(r.presentLocked())
 		} else if err = rerr; !errors.Is(err, journal.ErrLocked) {
 			return v, err
 		}
-		if r.moved(err) {
+		if r.movedLocked(err) {
 			select {
 			case <-time.After(betweenTries):
 			case <-ctx.Done():
@@ -127,12 +152,12 @@ func ask[T any](ctx context.Context, r *Reader, do func(reader) (T, error)) (T, 
 	return v, err
 }
 
-// moved reports whether err says that somebody else answers now.
-func (r *Reader) moved(err error) bool {
+// movedLocked reports whether err says that somebody else answers now.
+func (r *Reader) movedLocked(err error) bool {
 	return errors.Is(err, journal.ErrLocked) || r.client != nil && errors.Is(err, errUnreachable)
 }
 
-func (r *Reader) present() reader {
+func (r *Reader) presentLocked() reader {
 	if r.client != nil {
 		return r.client
 	}
@@ -162,8 +187,8 @@ func (r *Reader) Rollups(ctx context.Context, since, until time.Time) (journal.S
 // Wait is journal.Reader's. Without a daemon it waits for one to come.
 func (r *Reader) Wait(ctx context.Context, seq uint64) error {
 	for {
-		if r.client != nil {
-			err := r.client.Wait(ctx, seq)
+		if client := r.daemon(); client != nil {
+			err := client.Wait(ctx, seq)
 			if err == nil || ctx.Err() != nil || !errors.Is(err, errUnreachable) {
 				return err
 			}
@@ -180,10 +205,25 @@ func (r *Reader) Wait(ctx context.Context, seq uint64) error {
 			return ctx.Err()
 		case <-time.After(pollFile):
 		}
-		if r.client == nil {
-			if err := r.resolve(ctx); err != nil && !errors.Is(err, journal.ErrLocked) {
-				return err
-			}
+		if err := r.look(ctx); err != nil && !errors.Is(err, journal.ErrLocked) {
+			return err
 		}
 	}
+}
+
+// moved reports whether err says that somebody else answers now.
+func (r *Reader) moved(err error) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.movedLocked(err)
+}
+
+// look finds out whether a daemon has come.
+func (r *Reader) look(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.client != nil {
+		return nil
+	}
+	return r.resolveLocked(ctx)
 }

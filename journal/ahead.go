@@ -1,0 +1,260 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"runtime"
+	"sync"
+)
+
+// A walk over many blocks costs mostly their decoding, and what is made of each
+// record. Both can be done ahead of who walks, by several processors:
+//
+//	fetch ─▶ decode ─┐
+//	      ─▶ decode ─┼─▶ the walk takes the blocks in the order of their fetching
+//	      ─▶ …      ─┘
+//
+// One goroutine fetches, some decode, each a whole block in portions, and the
+// walk goes from one block's portions to the next's. No more blocks are under way
+// than one for each decoder, and the one that is walked; so memory is bounded. The
+// first batch is decoded by the walk itself: who wants one record starts nothing.
+// What ends early, the walk or its context, ends all, and the walk returns when
+// they have ended.
+
+// Parallel is a Reader whose records may be decoded ahead, by so many goroutines
+// at once, and that may be used by several.
+type Parallel interface {
+	Reader
+	Decoders() int
+}
+
+// maxDecoders bounds the blocks that are decoded ahead. Each may take 4 MiB of
+// records, 80 bytes beside each, and what is made of them. = 4 × about 15 MiB.
+const maxDecoders = 4
+
+// Decoders returns how many decoders a program may have that does nothing else.
+func Decoders() int { return min(runtime.GOMAXPROCS(0), maxDecoders) }
+
+// portionRecords is how many records a decoder hands over at once.
+const portionRecords = 256
+
+// Made is a record and what was made of it.
+type Made[T any] struct {
+	Record
+	As T
+}
+
+// Making is Records with what do makes of each record, which may be called by
+// several goroutines at once, ahead of the walk, and for records that the walk
+// does not come to any more. The Record is do's to read and not to keep.
+func Making[T any](ctx context.Context, rd Reader, r Range, do func(*Record) T) iter.Seq2[*Made[T], error] {
+	return func(yield func(*Made[T], error) bool) {
+		w := walk[T]{rd: rd, r: r, do: do, yield: yield, next: max(r.From, 1)}
+		p, ok := rd.(Parallel)
+		for w.more() {
+			st, err := rd.Fetch(ctx, w.next, r)
+			if !w.begin(st, err) || !w.each(st) {
+				return
+			}
+			if n := Decoders(); ok && n > 1 && p.Decoders() > 1 && w.more() && len(st.Data) > 0 {
+				if !w.ahead(ctx, min(n, p.Decoders())) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// walk is one walk over the records of a range.
+type walk[T any] struct {
+	rd    Reader
+	r     Range
+	do    func(*Record) T
+	yield func(*Made[T], error) bool
+	next  uint64 // number of the record to look at next
+	made  Made[T]
+}
+
+func (w *walk[T]) more() bool { return w.r.To == 0 || w.next <= w.r.To }
+
+// begin takes an answer to a Fetch of the next number, and tells what is missing
+// before it. It reports whether the walk goes on.
+func (w *walk[T]) begin(st Stored, err error) bool {
+	if errors.Is(err, io.EOF) {
+		return false
+	}
+	if err != nil {
+		w.yield(new(Made[T]), err)
+		return false
+	}
+	// A range that names no first number begins with what there is.
+	return st.From <= w.next || w.next == 1 && w.r.From == 0 || w.yield(new(Made[T]), &Gap{From: w.next, To: st.From - 1})
+}
+
+// rest is what of the range is not walked yet.
+func (w *walk[T]) rest() Range {
+	r := w.r
+	r.From = w.next
+	return r
+}
+
+// each walks the records of a batch. It reports whether the walk goes on.
+func (w *walk[T]) each(st Stored) bool {
+	more := true
+	err := st.Each(w.rest(), func(rec *Record) bool {
+		w.made.Record, w.made.As = *rec, w.do(rec)
+		more = w.yield(&w.made, nil)
+		return more
+	})
+	if err != nil {
+		w.yield(new(Made[T]), err)
+		return false
+	}
+	w.next = st.Last + 1
+	return more
+}
+
+// job is a batch that is decoded ahead.
+type job[T any] struct {
+	// immutable
+	st     Stored
+	r      Range // what of it is wanted
+	failed error // of the Fetch: there is nothing to decode
+
+	out chan []Made[T] // closed by the decoder
+	bad error          // of the decoding; set before out is closed
+}
+
+// portions bounds what a decoder has done before somebody takes it: a block of the
+// most records, so that no decoder waits within a usual one.
+const portions = blockEvents/portionRecords + 1
+
+// ahead walks on with n decoders, to the end of what there is now. It reports
+// whether the walk goes on then.
+func (w *walk[T]) ahead(ctx context.Context, n int) bool {
+	ctx, stop := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer stop()
+	order := make(chan *job[T], n) // fetched, in order; one more is being walked
+	work := make(chan *job[T])
+	spare := make(chan []Made[T], portions)
+	all.Go(func() {
+		defer close(order)
+		defer close(work)
+		w.fetch(ctx, w.rest(), order, work)
+	})
+	for range n {
+		all.Go(func() {
+			for j := range work {
+				j.decode(ctx, w.do, spare)
+			}
+		})
+	}
+	for j := range order {
+		if errors.Is(j.failed, io.EOF) {
+			return true // by now there may be more
+		}
+		if !w.begin(j.st, j.failed) || !w.take(ctx, j, spare) {
+			return false
+		}
+	}
+	// The fetching ends only with the range, an answer that was taken above, or ctx.
+	if err := ctx.Err(); err != nil && w.more() {
+		w.yield(new(Made[T]), err)
+		return false
+	}
+	return true
+}
+
+// fetch asks for one batch after the other and hands them on.
+func (w *walk[T]) fetch(ctx context.Context, r Range, order, work chan<- *job[T]) {
+	for next := r.From; r.To == 0 || next <= r.To; {
+		st, err := w.rd.Fetch(ctx, next, w.r)
+		j := &job[T]{st: st, r: r, failed: err, out: make(chan []Made[T], portions)}
+		j.r.From = next
+		select {
+		case order <- j:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+		select {
+		case work <- j:
+		case <-ctx.Done():
+			return
+		}
+		next = st.Last + 1
+	}
+}
+
+// decode makes portions of a batch.
+func (j *job[T]) decode(ctx context.Context, do func(*Record) T, spare <-chan []Made[T]) {
+	defer close(j.out)
+	var part []Made[T]
+	send := func() bool {
+		select {
+		case j.out <- part:
+			part = nil
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	err := j.st.Each(j.r, func(rec *Record) bool {
+		if part == nil {
+			select {
+			case part = <-spare:
+			default:
+				part = make([]Made[T], 0, portionRecords)
+			}
+		}
+		part = append(part, Made[T]{*rec, do(rec)})
+		return len(part) < portionRecords || send()
+	})
+	if len(part) > 0 && !send() {
+		return
+	}
+	j.bad = err
+}
+
+// take walks what was decoded of a batch.
+func (w *walk[T]) take(ctx context.Context, j *job[T], spare chan<- []Made[T]) bool {
+	for {
+		var part []Made[T]
+		ok := false
+		select {
+		case part, ok = <-j.out:
+		case <-ctx.Done():
+			w.yield(new(Made[T]), ctx.Err())
+			return false
+		}
+		if !ok {
+			break
+		}
+		for i := range part {
+			if !w.yield(&part[i], nil) {
+				return false
+			}
+		}
+		clear(part)
+		select {
+		case spare <- part[:0]:
+		default:
+		}
+	}
+	err := j.bad
+	if err == nil {
+		err = ctx.Err() // then it may not be whole
+	}
+	if err != nil {
+		w.yield(new(Made[T]), err)
+		return false
+	}
+	w.next = j.st.Last + 1
+	return true
+}
