@@ -13,6 +13,7 @@ type bench struct {
 	quick   bool
 	corpus  string // folder
 	program string // torjournal
+	asked   string // journal that questions are asked of; "": one is made
 	root    string // folder on the disk to measure on
 
 	dir      string // in root, of this run alone

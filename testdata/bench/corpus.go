@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +24,8 @@ type corpus struct {
 	name   string
 	events []sample
 	span   time.Duration // from the first event to the last, and a pause
+
+	circuits, streams int // the greatest IDs
 }
 
 // sample is one event of a corpus.
@@ -94,6 +97,15 @@ func (c *corpus) add(t time.Time, at time.Duration, wire []byte) {
 		}
 	}
 	c.events = append(c.events, s)
+	if words := bytes.Fields(wire[:min(len(wire), 64)]); len(words) > 2 {
+		n, _ := strconv.Atoi(string(words[2]))
+		switch string(words[1]) {
+		case "CIRC":
+			c.circuits = max(c.circuits, n)
+		case "STREAM":
+			c.streams = max(c.streams, n)
+		}
+	}
 }
 
 // corpora returns the names of what lies in a folder.
@@ -124,6 +136,7 @@ type timeline struct {
 	*corpus
 	start   time.Time
 	stretch float64 // of the times between events; 0 is 1
+	number  bool    // IDs of circuits and streams go on too, as those of one tor do
 }
 
 // event returns event i, counted on through the repetitions. The wire form is
@@ -140,7 +153,40 @@ func (l timeline) event(i int) (at time.Time, wire []byte) {
 		// Not in place: AppendFormat writes nine digits before it cuts three.
 		copy(wire[s.created:], at.Add(-s.age).UTC().Format(createdForm))
 	}
+	if l.number && pass > 0 {
+		wire = l.renumber(wire, pass)
+	}
 	return at, wire
+}
+
+// renumber returns an event of a later repetition with the numbers that its
+// circuit and its stream have there.
+func (l timeline) renumber(wire []byte, pass int) []byte {
+	line, rest, _ := bytes.Cut(wire, []byte("\r\n"))
+	words := bytes.Split(line, []byte(" "))
+	more := func(i int, key string, most int) {
+		if i >= len(words) || !bytes.HasPrefix(words[i], []byte(key)) {
+			return
+		}
+		if n, err := strconv.Atoi(string(words[i][len(key):])); err == nil && n > 0 {
+			words[i] = strconv.AppendInt([]byte(key), int64(n+pass*most), 10)
+		}
+	}
+	if len(words) < 3 {
+		return wire
+	}
+	switch string(words[1]) {
+	case "CIRC", "CIRC_MINOR":
+		more(2, "", l.circuits)
+	case "CIRC_BW", "CELL_STATS":
+		more(2, "ID=", l.circuits)
+	case "STREAM":
+		more(2, "", l.streams)
+		more(4, "", l.circuits)
+	case "STREAM_BW":
+		more(2, "", l.streams)
+	}
+	return append(append(bytes.Join(words, []byte(" ")), "\r\n"...), rest...)
 }
 
 // text is one pass as a text log: time, blank, event.

@@ -41,6 +41,7 @@ var measurements = []measurement{
 	{"encode", "making a sealed block", encode},
 	{"scan", "reading everything, and BW only", scan},
 	{"replay", "replay --since 1h from a journal of 30 days", replaySince},
+	{"questions", "what people ask of a journal of 30 days, exports, and a recorder beside them", questions},
 	{"opening", "open and first commit after kill -9", opening},
 	{"commit", "bytes written for a commit a second", commitBytes},
 	{"written", "bytes written for each byte kept", writtenBytes},
@@ -61,6 +62,7 @@ func main() {
 	flag.BoolVar(&b.quick, "quick", false, "fewer and smaller rounds: under two minutes, weak figures")
 	flag.StringVar(&b.corpus, "corpus", "../corpus", "`folder` of NAME.jsonl or NAME.jsonl.zst, {\"t\":…,\"raw\":…} a line")
 	flag.StringVar(&b.program, "torjournal", "../../bin/torjournal", "the `program` to measure")
+	flag.StringVar(&b.asked, "journal", "", "the `file` that questions are asked of; without it one is made")
 	flag.StringVar(&b.root, "dir", "../../.cache/bench", "`folder` on the disk to measure on; what is made there is removed")
 	flag.Parse()
 	if list {

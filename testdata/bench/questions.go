@@ -1,0 +1,224 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"torjournal/journal"
+	"torjournal/tor/event"
+)
+
+// questions asks a journal of 30 days what people ask, each time a new process,
+// and exports it. Circuits and streams are numbered on, as one tor does. Then a
+// recorder takes the journal over, and events are sent through it alone, beside
+// a question that reads everything, and beside an export.
+func questions(ctx context.Context, b *bench) (rows []row, err error) {
+	dir, remove, err := b.folder()
+	if err != nil {
+		return nil, err
+	}
+	defer remove()
+	const month = 30 * 24 * time.Hour
+	events, span := pick(b, 10_000_000, 1_000_000), pick(b, month, month/10)
+	path := b.asked
+	if path == "" {
+		path = filepath.Join(dir, torjournal)
+		begin := time.Now()
+		if err := b.fillMonth(ctx, path, events, span); err != nil {
+			return nil, err
+		}
+		b.say("  %s events in %s, took %.0f s", count(float64(events)), path, time.Since(begin).Seconds())
+	}
+	newest := strconv.Itoa(events / len(b.client.events) * b.client.circuits) // the last of the last whole pass
+	since := []string{"--since", "30d"}
+	for _, q := range []struct {
+		args   []string
+		rounds int
+		aim    float64 // s
+	}{
+		{append([]string{"query", "bandwidth"}, since...), pick(b, 7, 3), 0.3},
+		{append([]string{"query", "failures", "--by", "link"}, since...), pick(b, 5, 3), 3},
+		{[]string{"query", "circuit", "42"}, pick(b, 7, 3), 0.1},
+		{[]string{"query", "circuit", newest}, pick(b, 7, 3), 0.1},
+		{[]string{"query", "circuit", "999999999"}, pick(b, 7, 3), 0.1},
+		{append([]string{"replay", "--circuit", "42"}, since...), pick(b, 7, 3), 0},
+	} {
+		r, err := b.ask(ctx, path, q.rounds, q.aim, events, q.args...)
+		rows = append(rows, r)
+		if err != nil {
+			return rows, err
+		}
+	}
+	for _, format := range []string{"jsonl", "parquet"} {
+		got, err := b.exports(ctx, path, events, format, filepath.Join(dir, "out"))
+		rows = append(rows, got...)
+		if err != nil {
+			return rows, err
+		}
+	}
+	beside, err := b.beside(ctx, dir, path)
+	return append(rows, beside...), err
+}
+
+// fillMonth makes a journal of one session over a span that ends now.
+func (b *bench) fillMonth(ctx context.Context, path string, events int, span time.Duration) error {
+	last, _ := timeline{corpus: b.client}.event(events - 1)
+	begun := time.Now().Add(-span)
+	l := timeline{corpus: b.client, start: begun, stretch: float64(span) / float64(last.Sub(time.Time{})), number: true}
+	w, err := build(path, journal.DefaultMaxSize)
+	if err != nil {
+		return err
+	}
+	if _, err = w.BeginImport(ctx, event.Source{Name: "tor", Version: "0.4.9.11"}, begun); err == nil {
+		err = w.fill(ctx, l, 0, events, groupEvents)
+	}
+	if err == nil {
+		err = w.Pack(ctx)
+	}
+	return errors.Join(err, w.Close())
+}
+
+// run is what a process took.
+type run struct {
+	took, cpu time.Duration
+	most      int64 // bytes in memory
+	lines     int
+}
+
+// runs starts torjournal and reads what it prints to the last byte.
+func (b *bench) runs(ctx context.Context, args ...string) (r run, err error) {
+	cmd := exec.CommandContext(ctx, b.program, args...)
+	begin := time.Now()
+	if r.took, r.lines, err = lastByte(cmd, begin); err != nil {
+		return r, fmt.Errorf("%s: %w", strings.Join(args, " "), err)
+	}
+	r.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	r.most = cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+	return r, nil
+}
+
+// ask asks one question several times.
+func (b *bench) ask(ctx context.Context, path string, rounds int, aim float64, events int, args ...string) (row, error) {
+	var all []run
+	for range rounds {
+		r, err := b.runs(ctx, append(slices.Clone(args), "--journal", path)...)
+		if err != nil {
+			return row{what: strings.Join(args, " "), ours: "failed"}, err
+		}
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(x, y run) int { return int(x.took - y.took) })
+	m := all[len(all)/2]
+	out := row{
+		what: fmt.Sprintf("`%s` of %s events", strings.Join(args, " "), count(float64(events))),
+		ours: fmt.Sprintf("%s (slowest of %d: %s; CPU time %s, %s, %s lines)", millis(m.took), rounds, millis(all[len(all)-1].took), millis(m.cpu), mib(float64(m.most)), count(float64(m.lines))),
+	}
+	if aim > 0 && !b.quick {
+		out = out.aim(m.took.Seconds(), atMost(aim), "%.1f s")
+	}
+	return out, nil
+}
+
+// exports writes everything to a file.
+func (b *bench) exports(ctx context.Context, path string, events int, format, out string) ([]row, error) {
+	r, err := b.runs(ctx, "export", "--since", "31d", "--format", format, "--to", out, "--journal", path)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.Stat(out)
+	if err != nil {
+		return nil, err
+	}
+	perSecond := float64(events) / r.took.Seconds()
+	return []row{row{
+		what: fmt.Sprintf("`export --format %s` of %s events", format, count(float64(events))),
+		ours: fmt.Sprintf("%s events/s (%.1f s, CPU time %.1f s, %s in memory, a file of %s)", count(perSecond), r.took.Seconds(), r.cpu.Seconds(), mib(float64(r.most)), mib(float64(file.Size()))),
+	}.aim(perSecond, atLeast(5e5), "%.0f/s")}, nil
+}
+
+// beside measures what a recorder's events wait for while others read its
+// history: in turns alone, beside a question and beside an export.
+func (b *bench) beside(ctx context.Context, dir, path string) (rows []row, err error) {
+	if b.asked != "" {
+		return nil, nil
+	}
+	r, err := b.record(ctx, torjournal, dir, "unix:"+b.socket("ctl"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.stop()) }()
+	trip, err := newRoundTrip(r, b.client)
+	if err != nil {
+		return nil, err
+	}
+	defer trip.close()
+	const perSecond = 100
+	each, rounds := pick(b, 8*time.Second, 3*time.Second), pick(b, 4, 1)
+	cases := []struct {
+		what string
+		args []string
+		took []time.Duration
+		ran  int
+	}{
+		{what: "alone"},
+		{what: "beside `query failures`", args: []string{"query", "failures", "--by", "link", "--since", "30d"}},
+		{what: "beside `export`", args: []string{"export", "--since", "30d", "--format", "jsonl", "--to", "-"}},
+	}
+	for range rounds {
+		for i := range cases {
+			c := &cases[i]
+			reading, stop := context.WithCancel(ctx)
+			ended := make(chan error, 1)
+			go func() {
+				var err error
+				for len(c.args) > 0 && reading.Err() == nil && err == nil {
+					cmd := exec.CommandContext(reading, b.program, append(slices.Clone(c.args), "--journal", path)...)
+					var said bytes.Buffer
+					cmd.Stdout, cmd.Stderr = io.Discard, &said
+					if err = cmd.Run(); err != nil {
+						err = fmt.Errorf("%w: %s", err, said.String())
+					}
+					c.ran++
+				}
+				if reading.Err() != nil {
+					err = nil // it was ended
+				}
+				ended <- err
+			}()
+			trip.took = nil
+			err := trip.run(perSecond, each)
+			stop()
+			if err = errors.Join(err, <-ended); err != nil {
+				return rows, err
+			}
+			c.took = append(c.took, trip.took...)
+		}
+	}
+	alone := cases[0].took
+	for i := range cases {
+		c := &cases[i]
+		slices.Sort(c.took)
+		p99 := percentile(c.took, 99)
+		out := row{
+			what: fmt.Sprintf("source → subscriber, %d events/s, %s", perSecond, c.what),
+			ours: fmt.Sprintf("p50 %s, p99 %s", micros(percentile(c.took, 50)), micros(p99)),
+		}
+		if i > 0 {
+			out.peer = "alone p99 " + micros(percentile(alone, 99))
+			out = out.against(float64(p99), float64(percentile(alone, 99)), atMost(1.5))
+		}
+		rows = append(rows, out)
+	}
+	return rows, nil
+}
