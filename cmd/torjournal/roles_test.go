@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"torjournal/query"
 	"torjournal/tor/controlport"
 	"torjournal/tor/event"
 	"torjournal/tor/testnet"
@@ -101,6 +104,10 @@ func TestRolesToTheByte(t *testing.T) {
 	if shown := found(ofClients["client"], secrets); len(shown) != len(secrets) {
 		t.Errorf("the client without --scrub shows only %q of %q", shown, secrets)
 	}
+	clients["client"].tellsOfOnions("client", func(address string) bool { return slices.Contains(secrets, address) })
+	for _, name := range []string{"client --scrub", "onion --scrub"} {
+		clients[name].tellsOfOnions(name, func(address string) bool { return strings.HasPrefix(address, "o-") })
+	}
 	delete(ofRelays, "everything")
 	delete(ofClients, "client")
 	for name, file := range ofRelays {
@@ -167,6 +174,36 @@ func (r recording) sameBytes(name string) {
 	wire, _ := torjournal(r.t, 0, "replay", "--journal", r.journal, "-o", "wire", "-e", strings.ReplaceAll(types, " ", ","))
 	if live.Len() == 0 || !strings.Contains(wire, live.String()) {
 		r.t.Errorf("%s: %d bytes were delivered that the journal's %d do not have so", name, live.Len(), len(wire))
+	}
+}
+
+// tellsOfOnions checks that the journal tells of the client's own onion service,
+// that it visited too, by the name that it has there.
+func (r recording) tellsOfOnions(name string, named func(address string) bool) {
+	r.t.Helper()
+	out, _ := torjournal(r.t, 0, "query", "onions", "--journal", r.journal, "--since", "2020-01-01", "--json")
+	var rows []query.Onion
+	for dec := json.NewDecoder(strings.NewReader(out)); ; {
+		var row query.Onion
+		err := dec.Decode(&row)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		rows = append(rows, row)
+	}
+	if len(rows) != 2 || rows[0].Role != query.OnionService || rows[1].Role != query.OnionClient || rows[0].Address != rows[1].Address || !named(rows[0].Address) {
+		r.t.Errorf("%s: no onion service and its client:\n%s", name, out)
+		return
+	}
+	s, c := rows[0], rows[1]
+	if s.Uploads == nil || s.Uploads.OK < 1 || s.Introductions == nil || s.Introductions.OK < 1 || len(s.IntroPoints) < 1 || s.Rendezvous == nil || s.Rendezvous.OK < 1 || s.UpMS == nil || *s.UpMS < 1 {
+		r.t.Errorf("%s: the onion service was reached, and its row is\n%s", name, out)
+	}
+	if c.Fetches == nil || c.Fetches.OK < 1 || c.Introductions == nil || c.Introductions.OK < 1 || c.Rendezvous == nil || c.Rendezvous.OK < 1 || c.Connections == nil || c.Connections.OK < 1 || c.Availability == nil {
+		r.t.Errorf("%s: its client reached it, and its row is\n%s", name, out)
 	}
 }
 
