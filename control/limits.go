@@ -79,6 +79,11 @@ const (
 	historyBytes  = 1 << 20
 	historyMemory = 8 << 20
 
+	// historyHeap is what one that is computed has on the heap altogether,
+	// beside the blocks that are read for it: historyMemory, what that takes more
+	// than it is reckoned with, and the reply. Measured (TestHistoryMemory).
+	historyHeap = 16 << 20
+
 	// maxNotes bounds the gaps that are told one by one behind the rows. They
 	// come of the ring, that runs ahead of a question, and of salvaged damage.
 	maxNotes = 100

@@ -155,11 +155,18 @@ func (w *commandWalk) take(rec *journal.Record, ev *event.Journal) {
 }
 
 // settle gives up on answers to what was sent before t, the zero time being
-// never reached: all of them.
+// never reached: all of them. It ends at the first that may be answered yet, as
+// flush does: it is called for every record.
 func (w *commandWalk) settle(t time.Time) {
-	for key, row := range w.sent {
-		if t.IsZero() || row.Time.Before(t) {
-			row.settled = true
+	for _, row := range w.rows {
+		if row.settled {
+			continue
+		}
+		if !t.IsZero() && !row.Time.Before(t) {
+			return
+		}
+		row.settled = true
+		if key := [2]string{row.Conn, row.N}; w.sent[key] == row {
 			delete(w.sent, key)
 		}
 	}
