@@ -3,6 +3,7 @@ package control
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -26,6 +27,7 @@ type conn struct {
 	door   *door
 	access *access // door's
 	sock   net.Conn
+	bare   net.Conn // sock without its encryption, or sock
 	since  time.Time
 	ctx    context.Context    // ends with the connection
 	cancel context.CancelFunc // ends ctx alone, see end
@@ -63,8 +65,11 @@ type conn struct {
 // newConn has no id yet: admit gives it one.
 func newConn(d *door, sock net.Conn) *conn {
 	c := &conn{
-		srv: d.srv, door: d, access: &d.access, sock: sock, since: d.srv.now(),
+		srv: d.srv, door: d, access: &d.access, sock: sock, bare: sock, since: d.srv.now(),
 		working: make(chan struct{}, 1),
+	}
+	if t, ok := sock.(*tls.Conn); ok {
+		c.bare = t.NetConn()
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.in.grow = c.charge
@@ -94,11 +99,20 @@ func (c *conn) begin() {
 	go c.serve()
 }
 
-// end ends the connection at once.
+// end ends the connection at once. It waits for nobody: who calls it may hold
+// the server's lock. So TLS is not told of the end, see tellEnd.
 func (c *conn) end() {
 	c.cancel()
-	c.sock.Close()
+	c.bare.Close()
 	c.out.wake()
+}
+
+// tellEnd says by TLS that what came is all there is. It may wait for the peer,
+// until end is called.
+func (c *conn) tellEnd() {
+	if t, ok := c.sock.(*tls.Conn); ok {
+		_ = t.CloseWrite() // it is over either way
+	}
 }
 
 // serve runs the connection until it ends, and clears up behind it. A stack

@@ -2,6 +2,7 @@ package control
 
 import (
 	"bufio"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,11 +10,14 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -174,7 +178,7 @@ func TestTLSWithoutClientCertificates(t *testing.T) {
 	stranger.closed()
 }
 
-// TestTLSStalledReader: who does not read holds up nobody, and Shutdown cuts it.
+// TestTLSStalledReader: who does not read holds up nobody.
 func TestTLSStalledReader(t *testing.T) {
 	a := newAuthority(t)
 	r := newRig(t, Access{NoAuth: true, TLS: a.files()})
@@ -247,5 +251,113 @@ func TestTLSAccess(t *testing.T) {
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
+	}
+}
+
+// gate is a listener whose connections can be made such that nothing more can
+// be written to them, whatever deadline is set.
+type gate struct {
+	net.Listener
+	shut  atomic.Bool
+	freed chan struct{} // closed: what is to be written fails
+}
+
+type gated struct {
+	net.Conn
+	gate *gate
+	once sync.Once
+	gone chan struct{}
+}
+
+func (g *gate) Accept() (net.Conn, error) {
+	c, err := g.Listener.Accept()
+	return &gated{Conn: c, gate: g, gone: make(chan struct{})}, err
+}
+
+func (c *gated) Write(p []byte) (int, error) {
+	if c.gate.shut.Load() {
+		select {
+		case <-c.gone:
+		case <-c.gate.freed:
+		}
+		return 0, net.ErrClosed
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *gated) Close() error {
+	c.once.Do(func() { close(c.gone) })
+	return c.Conn.Close()
+}
+
+// TestTLSEndWaitsForNobody: connections that take no more bytes, not even those
+// by which TLS says goodbye, are cut off without the server standing still.
+func TestTLSEndWaitsForNobody(t *testing.T) {
+	ln, err := Listen(t.Context(), "127.0.0.1:0", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gate{Listener: ln, freed: make(chan struct{})}
+	a := newAuthority(t)
+	r := newRigOn(t, g, Access{NoAuth: true, TLS: a.files()})
+	for range 3 {
+		p := r.dialTLS(a.client(a))
+		p.send("AUTHENTICATE\r\n")
+		p.expect("250 OK")
+	}
+	g.shut.Store(true)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	ended := make(chan error)
+	go func() { ended <- r.srv.Shutdown(ctx) }()
+	select {
+	case err = <-ended:
+	case <-time.After(patience):
+		t.Error("Shutdown waits for peers that do not read")
+		close(g.freed)
+		err = <-ended
+	}
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("Shutdown: %v", err)
+	}
+}
+
+// counted counts the bytes that come over a connection.
+type counted struct {
+	net.Conn
+	n int
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.n += n
+	return n, err
+}
+
+// TestTLSEndIsTold: when the source ends, or the listener, controllers get the
+// goodbye of TLS, without which what came could have been cut short by anybody.
+func TestTLSEndIsTold(t *testing.T) {
+	a := newAuthority(t)
+	r := newRig(t, Access{NoAuth: true, TLS: a.files()})
+	for _, end := range []func(){r.tor.lose, r.end} {
+		sock, err := net.Dial("tcp", r.ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sock.Close()
+		below := &counted{Conn: sock}
+		cfg := a.client(a)
+		cfg.ServerName = "127.0.0.1"
+		secure := tls.Client(below, cfg)
+		p := &peer{t: t, sock: secure, in: bufio.NewReader(secure)}
+		p.send("AUTHENTICATE\r\n")
+		p.expect("250 OK")
+		before := below.n
+		end()
+		p.closed()
+		if below.n == before {
+			t.Error("the connection is closed without a goodbye")
+		}
+		r.tor.restore()
 	}
 }

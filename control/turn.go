@@ -232,6 +232,9 @@ func (o *outlet) close(err error) {
 	o.w.drop()
 	_ = o.w.finish() // there is nobody to tell
 	if err != nil || !o.last {
+		if err == nil {
+			o.conn.tellEnd()
+		}
 		o.conn.end()
 	}
 	close(o.gone)
