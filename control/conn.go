@@ -94,8 +94,8 @@ var (
 
 // begin starts to serve.
 func (c *conn) begin() {
-	_ = c.sock.SetReadDeadline(time.Now().Add(c.srv.authTime))
-	c.out.wake() // the source may have been lost before anybody could tell it
+	_ = c.sock.SetDeadline(time.Now().Add(c.srv.authTime)) // also of writes: a stranger need not read what he is told
+	c.out.wake()                                           // the source may have been lost before anybody could tell it
 	go c.serve()
 }
 

@@ -248,6 +248,44 @@ func TestUnauthenticatedTimeout(t *testing.T) {
 	listening.expect("650 BW 1 1")
 }
 
+// pipes is a listener for connections that have no buffer: what is written to
+// one waits until it is read.
+type pipes chan net.Conn
+
+func (l pipes) Accept() (net.Conn, error) {
+	c, ok := <-l
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func (l pipes) Close() error { return nil }
+
+func (l pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes", Net: "unix"} }
+
+// TestStrangerWhoDoesNotRead: who reads no answer does not get more time to
+// authenticate than others, neither while he is told something nor with the
+// last word.
+func TestStrangerWhoDoesNotRead(t *testing.T) {
+	l := make(pipes)
+	r := newRigOn(t, l, Access{NoAuth: true}, func(o *Options) { o.authTime = 10 * time.Millisecond })
+	t.Cleanup(func() { close(l) })
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	l <- theirs
+	until(t, "the connection", func() bool { return r.srv.served() == 1 })
+	_, _ = io.WriteString(ours, "PROTOCOLINFO\r\n") // it may be too late
+	until(t, "the end of the connection", func() bool { return len(r.srv.Connections()) == 0 })
+}
+
+// served returns how many connections there have been.
+func (s *Server) served() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lastID
+}
+
 // entered authenticates, and reports false if that came too late.
 func (p *peer) entered() bool {
 	_, _ = io.WriteString(p.sock, "AUTHENTICATE\r\n")

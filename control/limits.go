@@ -109,8 +109,8 @@ const (
 
 // Times after which the server goes on without waiting.
 const (
-	// authTime is how long a connection may take to authenticate. Who only
-	// listens afterwards is never timed out.
+	// authTime is how long a connection may take to authenticate, and to read
+	// what it is told meanwhile. Who only listens afterwards is never timed out.
 	authTime = 30 * time.Second
 
 	// replySlack is how much earlier than a reply an event must have arrived
@@ -157,7 +157,7 @@ const (
 	lastCall = 2 * time.Second
 
 	// drainTime is how long one write may take on a connection that is about
-	// to be closed because the source is lost.
+	// to be closed because the source is lost, or nobody has authenticated.
 	drainTime = 10 * time.Second
 
 	// releaseTime bounds how long a closed connection waits for the source

@@ -120,7 +120,7 @@ func (c *conn) authenticate(cmd command) error {
 	c.login = login{open: true}
 	c.history.Store(g.history)
 	c.out.authenticated.Store(true)
-	_ = c.sock.SetReadDeadline(time.Time{})
+	_ = c.sock.SetDeadline(time.Time{})
 	return c.say("250 OK")
 }
 
