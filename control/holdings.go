@@ -79,6 +79,9 @@ func (h *holdings) note(cmd command, head *headReader, up Upstream) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if closed(up.Done()) {
+		return // drop has been called, and will not be again
+	}
 	h.up = up
 	switch cmd.verb {
 	case "TAKEOWNERSHIP":

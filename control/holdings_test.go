@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 )
@@ -63,4 +64,22 @@ func TestHoldings(t *testing.T) {
 		owns, onions := r.srv.Connections()[0].OwnsTor, r.srv.Connections()[0].Onions
 		return !owns && len(onions) == 0
 	})
+}
+
+// TestHoldingsOfTheDead: what tor granted on a connection that has ended
+// meanwhile is not held by it.
+func TestHoldingsOfTheDead(t *testing.T) {
+	up := &stubUp{done: make(chan struct{})}
+	var h holdings
+	w, note := h.of(command{verb: "TAKEOWNERSHIP"}, io.Discard)
+	fmt.Fprint(w, "250 OK\r\n")
+	w, noteOnion := h.of(command{verb: "ADD_ONION", args: "NEW:BEST Port=80"}, io.Discard)
+	fmt.Fprint(w, "250-ServiceID=onion1\r\n250 OK\r\n")
+	close(up.done)
+	h.drop()
+	note(up)
+	noteOnion(up)
+	if owns, onions, by := h.list(); owns || len(onions) > 0 || by != nil {
+		t.Errorf("held: %v %v by %v", owns, onions, by)
+	}
 }
