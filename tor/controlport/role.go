@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"torjournal/tor/event"
 )
 
 // errRoleChanged ends a life whose tor has become something else: a client
@@ -31,11 +33,26 @@ func (l *life) choosePolicy(ctx context.Context) (Policy, error) {
 // them under other names. It runs in the reader, which does not wait: what tor
 // sends before it has answered, a round trip on a local connection, is still
 // kept by the old policy.
+//
+// The end of a life is the end of all controllers' connections, and of what tor
+// ties to them. So a role that only has another name, as that of a client which
+// is given its first onion service, waits for the next life.
 func (l *life) checkRole() {
 	l.helpers.Go(func() {
 		now, err := l.choosePolicy(l.ctx)
-		if err == nil && (now.Role() != l.policy.Role() || now.Strips() != l.policy.Strips()) {
+		switch {
+		case err != nil || now.Role() == l.policy.Role() && now.Strips() == l.policy.Strips():
+		case sameKept(now, l.policy, l.names):
+			l.log.Info("tor has another role than before, of which the same is recorded", "address", l.address, "role", now.Role(), "role_before", l.policy.Role())
+		default:
 			l.conn.fail(errRoleChanged)
 		}
 	})
+}
+
+// sameKept reports whether two policies keep the same of a tor that offers
+// such events.
+func sameKept(a, b Policy, offered event.Set) bool {
+	return a.Strips() == b.Strips() && a.Recorded().Equal(b.Recorded()) && a.Summarized().Equal(b.Summarized()) &&
+		a.Subscribe(offered).Equal(b.Subscribe(offered))
 }
