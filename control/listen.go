@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,13 +29,12 @@ const (
 // is not empty that group and mode 0660. A socket file that nobody answers on is left over
 // and replaced; one that answers, or that is no socket, is an error.
 func Listen(ctx context.Context, address, group string) (net.Listener, error) {
-	var lc net.ListenConfig
 	path, unix := strings.CutPrefix(address, "unix:")
 	if unix && path == "" {
 		return nil, errNoPath
 	}
 	if unix {
-		return listenUnix(ctx, &lc, path, group)
+		return listenUnix(ctx, path, group)
 	}
 	if group != "" {
 		return nil, fmt.Errorf("control: group %s goes with a Unix socket, and %s is none", group, address)
@@ -43,6 +43,7 @@ func Listen(ctx context.Context, address, group string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("control: listen on %s: another process has this port, a tor or a torjournal perhaps: choose another one: %w", address, err)
@@ -70,7 +71,7 @@ func tcpAddress(given string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-func listenUnix(ctx context.Context, lc *net.ListenConfig, path, group string) (net.Listener, error) {
+func listenUnix(ctx context.Context, path, group string) (net.Listener, error) {
 	if group != "" {
 		if _, err := groupID(group); err != nil {
 			return nil, err
@@ -79,7 +80,7 @@ func listenUnix(ctx context.Context, lc *net.ListenConfig, path, group string) (
 	if err := removeStale(ctx, path); err != nil {
 		return nil, err
 	}
-	ln, err := lc.Listen(ctx, "unix", path)
+	ln, err := ListenOwn(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("control: listen: %w", err)
 	}
@@ -88,6 +89,18 @@ func listenUnix(ctx context.Context, lc *net.ListenConfig, path, group string) (
 		return nil, err
 	}
 	return ln, nil
+}
+
+// ListenOwn makes a Unix socket at path. On Linux nobody but its owner can
+// connect from the first moment, whatever the umask; elsewhere, and for a group,
+// ShareSocket says who may.
+func ListenOwn(ctx context.Context, path string) (net.Listener, error) {
+	lc := net.ListenConfig{Control: func(_, _ string, sock syscall.RawConn) error {
+		var err error
+		cerr := sock.Control(func(fd uintptr) { err = makeOwn(fd) })
+		return cmp.Or(cerr, err)
+	}}
+	return lc.Listen(ctx, "unix", path)
 }
 
 // ShareSocket gives the Unix socket at path to its owner alone, or, if group

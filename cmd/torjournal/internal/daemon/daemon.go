@@ -177,7 +177,7 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 
 // serve listens everywhere, then runs all parts until ctx ends or one fails.
 func (d *Daemon) serve(ctx context.Context) error {
-	private, err := listenPrivate(SocketPath(d.cfg.Journal), d.cfg.Group)
+	private, err := listenPrivate(ctx, SocketPath(d.cfg.Journal), d.cfg.Group)
 	if err != nil {
 		return err
 	}

@@ -331,13 +331,13 @@ func (c *limitedConn) Close() error {
 
 // listenPrivate makes the private socket. The caller holds the journal's
 // lock, so a socket file that lies there is a dead daemon's and is removed.
-func listenPrivate(path, group string) (net.Listener, error) {
+func listenPrivate(ctx context.Context, path, group string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("daemon: remove old socket: %w", err)
 	}
 	var l net.Listener
 	err := atSocket(path, func(short string) (err error) {
-		l, err = net.Listen("unix", short)
+		l, err = control.ListenOwn(ctx, short)
 		return err
 	})
 	if err != nil {
