@@ -182,7 +182,8 @@ func (t *fileTail) follow(ctx context.Context, rd *daemon.Reader) error {
 	}
 	r.From = max(r.From, t.next)
 	opt.Range = r
-	w := &watch{flushingReader: flushingReader{rd, t.out.w.Flush}, rd: rd}
+	// There may have been none for a while, and then another one.
+	w := &watch{flushingReader: flushingReader{rd, t.out.w.Flush}, rd: rd, moved: t.next > 0}
 	rd.Changed = func(isThere bool) {
 		if isThere {
 			t.say("the recorder is back")
@@ -204,7 +205,7 @@ func (t *fileTail) show(r journal.Record) error {
 type watch struct {
 	flushingReader
 	rd    *daemon.Reader
-	moved bool   // the recorder has come or gone since that was looked at
+	moved bool   // the recorder, or the file, has come or gone since that was looked at
 	wake  func() // ends the present Wait
 }
 

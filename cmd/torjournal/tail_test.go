@@ -177,10 +177,11 @@ func TestTailOfAFile(t *testing.T) {
 	none.interrupt()
 
 	before := l.out.String()
-	if err := os.Remove(place); err != nil {
+	other := journalIn(t)
+	written(t, other, 1, 4)
+	if err := os.Rename(other, place); err != nil {
 		t.Fatal(err)
 	}
-	written(t, place, 1, 4)
 	r := startRecorder(t, place, "--attach", freePort(t))
 	l.await("another journal is in this place; its records follow from the first", 1)
 	l.await("650 BW 4 4", 1)
@@ -188,8 +189,18 @@ func TestTailOfAFile(t *testing.T) {
 	l.await("the recorder has ended; waiting for it", 1)
 	written(t, place, 5, 6)
 	l.await("650 BW 6 6", 1)
-	l.interrupt()
 	contiguous(t, numbers(t, strings.TrimPrefix(l.out.String(), before)), 1, 6) // a recorder without a tor writes nothing itself
+
+	before = l.out.String()
+	if err := os.Remove(place); err != nil {
+		t.Fatal(err)
+	}
+	l.await("no recorder runs on "+place+" yet; waiting for one", 1)
+	written(t, place, 1, 3)
+	l.await("another journal is in this place; its records follow from the first", 2)
+	l.await("650 BW 3 3", 2)
+	l.interrupt()
+	contiguous(t, numbers(t, strings.TrimPrefix(l.out.String(), before)), 1, 3)
 }
 
 // until PATTERN ARGS… runs torjournal until what it prints or says matches,
