@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"flag"
 	"fmt"
 	"io"
@@ -139,7 +140,14 @@ func readConfig(path string, flags []cli.Flag) (lines []configLine, err error) {
 		return nil, err
 	}
 	defer f.Close()
-	sc := bufio.NewScanner(io.LimitReader(f, maxConfig))
+	all, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	case len(all) > maxConfig:
+		return nil, fmt.Errorf("%s has more than %d MiB: it is no file of flags", path, maxConfig>>20)
+	}
+	sc := bufio.NewScanner(bytes.NewReader(all))
 	for n := 1; sc.Scan(); n++ {
 		text := strings.TrimSpace(sc.Text())
 		if text == "" || text[0] == '#' {

@@ -82,6 +82,7 @@ func TestConfigErrors(t *testing.T) {
 		"\tattach 127.0.0.1:1\n\nattach nowhere": ":3: --attach: ",
 		"log-format xml":                         `:1: --log-format "xml"`,
 		"scrub-key k":                            ":1: --scrub-key k says",
+		strings.Repeat("# much\n", 200_000):      " has more than 1 MiB",
 	} {
 		writeConfig(t, path, text)
 		_, stderr := torjournal(t, 2, "run", "--config", path, "--journal", filepath.Join(t.TempDir(), "j.db"))
