@@ -113,6 +113,14 @@ func TestSafeCookieWithRereadFile(t *testing.T) {
 		again.closed()
 	}
 
+	for _, early := range []string{"AUTHCHALLENGE SAFECOOKIE 00", "PROTOCOLINFO"} { // neither comes after a challenge
+		p := r.dial()
+		p.challenge([]byte(strings.Repeat("b", 32)), []byte("nonce"))
+		p.send(early + "\r\n")
+		p.expect("514 Authentication required.")
+		p.closed()
+	}
+
 	if err := os.WriteFile(file, make([]byte, 33), 0o600); err != nil {
 		t.Fatal(err)
 	}

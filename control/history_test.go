@@ -545,3 +545,18 @@ func FuzzHistory(f *testing.F) {
 		}
 	})
 }
+
+// TestHistoryAnswersTogether: where others do not read their answers, one more
+// is not held.
+func TestHistoryAnswersTogether(t *testing.T) {
+	r, j := newJournalRig(t, journal.Options{})
+	record(t, j, "650 BW 1 1")
+	p := r.login()
+	r.srv.answers.Add(maxAnswers) // of others
+	p.send("HISTORY RECORDS FROM=1\r\n")
+	p.expect("551 HISTORY: other connections have not read their answers yet, and there is no room for one more: try again")
+	r.srv.answers.Add(-maxAnswers)
+	if a := p.ask("RECORDS FROM=1"); a.rows == "" || a.last != "OK" {
+		t.Errorf("%+v", a)
+	}
+}

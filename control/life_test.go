@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -276,6 +277,28 @@ func TestStrangerWhoDoesNotRead(t *testing.T) {
 	l <- theirs
 	until(t, "the connection", func() bool { return r.srv.served() == 1 })
 	_, _ = io.WriteString(ours, "PROTOCOLINFO\r\n") // it may be too late
+	until(t, "the end of the connection", func() bool { return len(r.srv.Connections()) == 0 })
+}
+
+// TestLossWithoutReader: a controller that does not read its last events does
+// not outlive the source that it shares the fate of.
+func TestLossWithoutReader(t *testing.T) {
+	l := make(pipes)
+	r := newRigOn(t, l, Access{NoAuth: true}, func(o *Options) { o.waits.drain = 10 * time.Millisecond })
+	t.Cleanup(func() { close(l) })
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	l <- theirs
+	p := &peer{t: t, sock: ours, in: bufio.NewReader(ours)}
+	p.send("AUTHENTICATE\r\n")
+	p.expect("250 OK")
+	p.send("SETEVENTS BW\r\n")
+	p.expect("250 OK")
+	r.log.holdCommits(true)
+	r.log.arrive(time.Now().Add(-time.Second), "650 BW 1 1")
+	r.tor.lose()
+	until(t, "the connection to wait for the commit", r.log.waiting) // so its leave has begun
+	r.log.publish()
 	until(t, "the end of the connection", func() bool { return len(r.srv.Connections()) == 0 })
 }
 

@@ -172,6 +172,7 @@ type waits struct {
 	farewell time.Duration
 	loss     time.Duration // lossGrace
 	lastCall time.Duration
+	drain    time.Duration // drainTime
 }
 
 // orUsual fills in what is zero.
@@ -181,5 +182,6 @@ func (w waits) orUsual() waits {
 		farewell: cmp.Or(w.farewell, farewell),
 		loss:     cmp.Or(w.loss, lossGrace),
 		lastCall: cmp.Or(w.lastCall, lastCall),
+		drain:    cmp.Or(w.drain, drainTime),
 	}
 }

@@ -82,3 +82,30 @@ func TestReplayTellsOfMissing(t *testing.T) {
 	p.send("REPLAY UNTIL=" + apart() + "\r\n")
 	p.expect("250 OK", "650 BW 1 1", journaled, "650 BW 2 2", "650 JOURNAL CAUGHT_UP SEQ=4")
 }
+
+// A connection without the history privilege that uses a command of ours hears
+// of what is missing, and of nothing else that JOURNAL events say of others,
+// also where the records of one commit go out as they are.
+func TestOthersCommandsStayHidden(t *testing.T) {
+	const (
+		command = "650 JOURNAL COMMAND PHASE=SENT CONN=7 N=1 PEER=unix VERB=RESOLVE ARGS=www.example.com"
+		dropped = "650 JOURNAL DROPPED TYPES=BW COUNT=3"
+	)
+	for _, filter := range []string{"", ` "Read > 0"`} {
+		_, j := newJournalRig(t, journal.Options{})
+		r := newRig(t, Access{NoAuth: true}, func(o *Options) { o.Journal = j })
+		p := r.subscriber("BW")
+		p.send("SETFILTER" + filter + "\r\n")
+		p.expect("250 OK")
+		for _, seen := range []string{"650 BW 1 1", dropped} {
+			var evs []event.Event
+			for _, wire := range []string{command, seen, command, "650 BW 2 2"} {
+				evs = append(evs, event.NewRaw([]byte(wire+"\r\n")))
+			}
+			if err := j.Append(t.Context(), evs...); err != nil {
+				t.Fatal(err)
+			}
+			p.expect(seen, "650 BW 2 2")
+		}
+	}
+}

@@ -82,7 +82,7 @@ func (c *conn) bye(line string) error { return c.byeRaw(line + "\r\n") }
 
 func (c *conn) byeRaw(text string) error {
 	if !c.login.open { // the time to authenticate may be over
-		_ = c.sock.SetWriteDeadline(time.Now().Add(drainTime))
+		_ = c.sock.SetWriteDeadline(time.Now().Add(c.srv.waits.drain))
 	}
 	if err := c.answer([]byte(text), func(o *outlet) { o.last = true }); err != nil {
 		return err

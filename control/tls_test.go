@@ -178,6 +178,23 @@ func TestTLSWithoutClientCertificates(t *testing.T) {
 	stranger.closed()
 }
 
+// TestTLSResumesNothing: a controller whose certificate is not taken any more
+// shall not come in by a session of before.
+func TestTLSResumesNothing(t *testing.T) {
+	a := newAuthority(t)
+	r := newRig(t, Access{NoAuth: true, TLS: a.files()})
+	cfg := a.client(a)
+	cfg.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	for range 2 {
+		p := r.dialTLS(cfg)
+		p.send("AUTHENTICATE\r\n")
+		p.expect("250 OK") // a ticket would have come before it
+		if p.sock.(*tls.Conn).ConnectionState().DidResume {
+			t.Error("a session was resumed")
+		}
+	}
+}
+
 // TestTLSStalledReader: who does not read holds up nobody.
 func TestTLSStalledReader(t *testing.T) {
 	a := newAuthority(t)

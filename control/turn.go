@@ -373,7 +373,7 @@ func (o *outlet) bind() {
 // takeLeave writes what had arrived, lets serve finish the reply it is
 // writing, and returns for good, with the turn.
 func (o *outlet) takeLeave(ctx context.Context) error {
-	o.w.patience = drainTime
+	o.w.patience = o.conn.srv.waits.drain
 	if o.cursor != nil && o.past == nil {
 		if err := o.catchUp(ctx, o.conn.srv.now(), false); err != nil {
 			return err
