@@ -157,6 +157,24 @@ func TestZstdAmongFeatures(t *testing.T) {
 	p.expect("650 BW 1 1")
 }
 
+// TestZstdAmongFeaturesOfNobody: a command that the source cannot answer takes
+// no place, and the next one compresses.
+func TestZstdAmongFeaturesOfNobody(t *testing.T) {
+	r := newRig(t, Access{NoAuth: true}, func(o *Options) { o.KeepOnLoss = true })
+	p := r.login()
+	r.tor.lose()
+	p.send("USEFEATURE ZSTD VERBOSE_NAMES\r\n")
+	p.expect("551 There is no tor to answer this: 127.0.0.1:9051 refuses connections: is tor running?")
+	if n := r.srv.packed.Load(); n != 0 {
+		t.Errorf("the refusal keeps %d places", n)
+	}
+	r.tor.restore()
+	p.send("USEFEATURE ZSTD VERBOSE_NAMES\r\nGETINFO version\r\n")
+	p.expect("250 OK")
+	p.unpack()
+	p.expect("250-version=0.4.9.11", "250 OK")
+}
+
 // TestZstdPlaces: one more than there are is refused, and served plain; who
 // leaves makes room.
 func TestZstdPlaces(t *testing.T) {

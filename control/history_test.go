@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -559,4 +560,24 @@ func TestHistoryAnswersTogether(t *testing.T) {
 	if a := p.ask("RECORDS FROM=1"); a.rows == "" || a.last != "OK" {
 		t.Errorf("%+v", a)
 	}
+}
+
+// TestHistoryBeforeTheEnd: who sends a question, another command and then the
+// end of his stream gets both answers, however long the first takes.
+func TestHistoryBeforeTheEnd(t *testing.T) {
+	r, j := newJournalRig(t, journal.Options{})
+	record(t, j, "650 BW 1 1")
+	p := r.login()
+	r.srv.asking <- struct{}{} // somebody else's question is answered
+	p.send("HISTORY RECORDS FROM=1\r\nGETINFO version\r\n")
+	if err := p.sock.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(10 * time.Millisecond) // so that a faulty server has its chance
+	<-r.srv.asking
+	p.expect("250+HISTORY=")
+	for l := p.line(); l != "250 OK\r\n"; l = p.line() {
+	}
+	p.expect("250-version=0.4.9.11", "250 OK")
+	p.closed()
 }
