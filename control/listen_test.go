@@ -7,15 +7,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
 func TestListenUnix(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "control")
-	g, err := user.LookupGroupId(strconv.Itoa(os.Getgid()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	g := givableGroup(t)
 	ln, err := Listen(t.Context(), "unix:"+path, g.Name)
 	if err != nil {
 		t.Fatal(err)
@@ -23,6 +21,9 @@ func TestListenUnix(t *testing.T) {
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() != groupSocketMode {
 		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if gid := info.Sys().(*syscall.Stat_t).Gid; strconv.FormatUint(uint64(gid), 10) != g.Gid {
+		t.Errorf("it belongs to group %d, not to %s (%s)", gid, g.Gid, g.Name)
 	}
 	if _, err := Listen(t.Context(), "unix:"+path, ""); err == nil || !strings.Contains(err.Error(), "answers on") {
 		t.Errorf("a second listener: %v", err)
@@ -45,6 +46,29 @@ func TestListenUnix(t *testing.T) {
 	if _, err := os.Stat(path); err == nil {
 		t.Error("the socket file is still there")
 	}
+}
+
+// givableGroup is a group that this process may give a file to; not its own, if
+// there is another one.
+func givableGroup(t *testing.T) *user.Group {
+	t.Helper()
+	ids, err := os.Getgroups()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		ids = append(ids, 1)
+	}
+	own, err := user.LookupGroupId(strconv.Itoa(os.Getgid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
+		if g, err := user.LookupGroupId(strconv.Itoa(id)); err == nil && g.Gid != own.Gid {
+			return g
+		}
+	}
+	return own
 }
 
 func TestListenRefuses(t *testing.T) {
