@@ -170,6 +170,11 @@ func (c *conn) refuseInput(err error) error {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return c.bye("514 Authentication required.")
 	}
+	if t, ok := c.sock.(*tls.Conn); ok && !t.ConnectionState().HandshakeComplete {
+		// Strangers can cause it as often as they like.
+		c.srv.log.Debug("a TLS connection did not come about: see whether the peer's certificate is what tls-client-ca asks for, and whether it speaks TLS 1.3",
+			"peer", peerName(c.sock), "listener", c.door.ln.Addr().String(), "err", err)
+	}
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
@@ -129,7 +130,10 @@ func TestTLS(t *testing.T) {
 // older TLS, and none at all.
 func TestTLSLetsNobodyElseIn(t *testing.T) {
 	a := newAuthority(t)
-	r := newRig(t, Access{NoAuth: true, TLS: a.files()})
+	var told logged
+	r := newRig(t, Access{NoAuth: true, TLS: a.files()}, func(o *Options) {
+		o.Logger = slog.New(slog.NewTextHandler(&told, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
 	old := a.client(a)
 	old.MaxVersion = tls.VersionTLS12
 	for name, cfg := range map[string]*tls.Config{"none": a.client(nil), "strange": a.client(newAuthority(t)), "TLS 1.2": old} {
@@ -161,6 +165,29 @@ func TestTLSLetsNobodyElseIn(t *testing.T) {
 		}
 	}
 	until(t, "all to be gone", func() bool { return len(r.srv.Connections()) == 0 })
+	for _, why := range []string{"didn't provide a certificate", "unknown authority", "only unsupported versions", "does not look like a TLS handshake"} {
+		if !strings.Contains(told.String(), why) {
+			t.Errorf("the log does not say %q:\n%s", why, told.String())
+		}
+	}
+}
+
+// logged is what was logged so far.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder // guarded by mu
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // TestTLSWithoutClientCertificates encrypts, and asks for the usual secrets.
