@@ -151,3 +151,41 @@ func TestWantEndsWithItsContext(t *testing.T) {
 		t.Error("the connection to tor has ended")
 	}
 }
+
+// A connection that has left meanwhile is not given back what it wanted before,
+// when tor at last refuses what it wanted then: nobody would end that demand.
+func TestRefusalForWhoHasLeft(t *testing.T) {
+	answers := plainTor()
+	asked, refuse := make(chan struct{}), make(chan struct{})
+	tor := startFake(t, func(c *fakeConn, command string) string {
+		if strings.HasPrefix(command, "SETEVENTS ") && strings.Contains(command, "PT_LOG") {
+			close(asked)
+			<-refuse
+			return "552 Unrecognized event \"PT_LOG\"\r\n"
+		}
+		return answers.answer(c, command)
+	})
+	s, _ := attached(t, tor, SourceOptions{})
+	if err := s.Want(testContext(t), 1, event.NewSet(event.INFO)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	go func() {
+		<-asked
+		leave()
+	}()
+	if err := s.Want(ctx, 1, event.NewSet(event.PT_LOG)); err == nil {
+		t.Error("tor has answered")
+	}
+	if err := s.Want(ctx, 1, event.Set{}); err == nil {
+		t.Error("it did not wait for its turn")
+	}
+	close(refuse)
+	s.subscribing <- struct{}{} // after the refusal
+	defer func() { <-s.subscribing }()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.demands) != 0 {
+		t.Errorf("demands that nobody has: %v", s.demands)
+	}
+}
