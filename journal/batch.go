@@ -31,8 +31,10 @@ const (
 	// damaged. Worst case of memory for one decoding: this and as much stored.
 	maxPayload = 48 << 20
 
-	// plainBelow is the payload size below which zstd is not worth its time: it
-	// saves an event alone some 10 bytes, and its columns will save more.
+	// plainBelow is the payload size of a block below which zstd is not worth
+	// its time: it saves an event alone some 10 bytes. What a commit brings and
+	// may grow is stored plain: nobody shall wait for zstd, and what does not
+	// stay so small is packed soon.
 	plainBelow = 512
 
 	// minRecord is the least a record takes in a payload: type, time, length.
@@ -126,6 +128,7 @@ func splitEnvelope(data []byte) (h header, payload, rest []byte, err error) {
 // encoder makes envelopes. It is owned by one goroutine.
 type encoder struct {
 	zw      *zstd.Encoder
+	plain   int    // payloads that are smaller stay as they are
 	payload []byte // scratch
 	packed  []byte // scratch
 }
@@ -135,7 +138,7 @@ func newEncoder(level zstd.EncoderLevel) (*encoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &encoder{zw: zw}, nil
+	return &encoder{zw: zw, plain: growBatch + 1}, nil
 }
 
 // zstdWindow is how far zstd looks back. Hardly a commit or a column has more
@@ -164,7 +167,7 @@ func (e *encoder) encode(recs []Record) (header, []byte) {
 
 func (e *encoder) envelope(h *header, payload []byte) []byte {
 	stored := payload
-	if len(payload) >= plainBelow {
+	if len(payload) >= e.plain {
 		e.packed = e.zw.EncodeAll(payload, e.packed[:0])
 		if len(e.packed) < len(payload) {
 			h.codec, stored = codecZstd, e.packed

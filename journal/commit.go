@@ -42,6 +42,8 @@ type committer struct {
 	store *store    // immutable
 	ages  *ageClock // immutable
 
+	front front // as the last commit left it
+
 	limit   int // pages that may be in use
 	reserve int // pages kept free for what a transaction needs beside its values
 	more    int // bytes that a batch is longer in the file, see Key.overhead
@@ -63,6 +65,7 @@ func (w *committer) reset(opt Options) error {
 		return err
 	}
 	w.limit, w.reserve = ringPages(opt, w.store.pageSize())
+	w.front = front{}
 	w.ages.maxAge, w.more = opt.MaxAge, opt.Key.overhead()
 	w.rollups = rollupLimits{bytes: rollupBudget(opt.MaxSize), now: w.ages.now}
 	return nil
@@ -116,6 +119,9 @@ const roomRounds = 8
 
 func (w *committer) try(c *change) (out outcome, err error) {
 	pageSize := w.store.pageSize()
+	if c.seal != nil || len(c.promote) > 0 || c.toBlock {
+		w.front = front{}
+	}
 	err = w.update(func(tx *txn) error {
 		room := w.limit - w.store.pagesInUse(tx) - w.pages(c, pageSize) - w.reserve
 		if out.sealed, err = apply(tx, c); err != nil {
@@ -127,8 +133,8 @@ func (w *committer) try(c *change) (out outcome, err error) {
 		if err := w.evict(tx, c, room, pageSize); err != nil {
 			return err
 		}
-		out.evicted, err = evicted(tx)
-		return err
+		out.evicted = w.front.evicted
+		return nil
 	})
 	if err == nil {
 		out.sums, w.rollups.found = w.rollups.found, nil
@@ -142,7 +148,7 @@ func (w *committer) update(f func(*txn) error) error {
 	before := len(w.rollups.found)
 	err := w.store.update(f)
 	if errors.Is(err, errSums) {
-		w.rollups.found = w.rollups.found[:before]
+		w.rollups.found, w.front = w.rollups.found[:before], front{}
 		err = w.store.update(func(tx *txn) error {
 			if err := w.rollups.giveUp(tx); err != nil {
 				return err
@@ -151,8 +157,29 @@ func (w *committer) update(f func(*txn) error) error {
 		})
 	}
 	if err != nil {
-		w.rollups.found = w.rollups.found[:before]
+		w.rollups.found, w.front = w.rollups.found[:before], front{}
 	}
+	return err
+}
+
+// front is where the ring gives up next. The zero value is not known.
+type front struct {
+	known   bool
+	oldest  header
+	bucket  []byte // that oldest lies in; nil: the journal is empty
+	evicted uint64 // last number that was given up
+}
+
+// look finds out what the ring gives up next, unless that is known.
+func (w *committer) look(tx *txn) (err error) {
+	f := &w.front
+	if f.known && f.bucket != nil && string(f.bucket) != string(bucketTail) {
+		return nil
+	}
+	if f.oldest, f.bucket, _, err = oldest(tx); err == nil {
+		f.evicted, err = evicted(tx)
+	}
+	f.known = err == nil
 	return err
 }
 
@@ -372,10 +399,10 @@ func (w *committer) evict(tx *txn, c *change, room, pageSize int) error {
 	}
 	var last uint64
 	for freed, need := 0, max(evictAtOnce, 2*w.pages(c, pageSize)); freed < need; {
-		h, bucket, ok, err := oldest(tx)
-		if err != nil {
+		if err := w.look(tx); err != nil {
 			return err
 		}
+		h, bucket, ok := w.front.oldest, w.front.bucket, w.front.bucket != nil
 		tooOld := ok && (h.maxTime < before || h.lost()) // lost ones need not come first
 		if !ok || room >= 0 && !tooOld || h.first == own {
 			break
@@ -388,7 +415,7 @@ func (w *committer) evict(tx *txn, c *change, room, pageSize int) error {
 		if err := remove(tx, bucket, h); err != nil {
 			return err
 		}
-		last = h.last
+		w.front.known, last = false, h.last
 		if !h.lost() {
 			room += pages(h.size()+w.more, pageSize)
 			freed += pages(h.size()+w.more, pageSize)
@@ -400,6 +427,7 @@ func (w *committer) evict(tx *txn, c *change, room, pageSize int) error {
 	if err := putEvicted(tx, last); err != nil {
 		return err
 	}
+	w.front.evicted = last
 	if err := dropEntities(tx, last); err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ const (
 	youngStored = 1 << 10
 
 	// oldRaw is what an old batch may have before compression. Both batches
-	// stay in memory. = 68 KiB.
+	// stay in memory, in slices that double, and once more together. = 6 × 64 KiB.
 	oldRaw = 64 << 10
 
 	// growSpan is the longest time that a batch that grows may span: the ring
@@ -43,7 +43,8 @@ const (
 type growing struct {
 	hdr     header
 	payload []byte
-	stored  []byte // payload as it is in the file
+	stored  []byte // payload as what grows from it begins: as in the file, or packed since
+	codec   byte   // of stored
 	lastUs  int64
 }
 
@@ -54,6 +55,7 @@ func (g *growing) none() bool { return g.hdr.first == 0 }
 type growth struct {
 	growing
 	data     []byte   // envelope
+	added    int      // bytes of records that have come
 	replaces []header // of the tail's end, in order; empty: none
 }
 
@@ -63,10 +65,16 @@ type grower struct {
 	most       int // bytes of records that a batch may have to grow; immutable
 	old, young growing
 	handed     uint64 // last record that the sealer was given: what it works on stays
+
+	// What prepare needs and what it found.
+	added    int     // bytes of records that came last
+	prepared bool    // it was asked since the last commit
+	full     bool    // young is: the next batch goes elsewhere
+	both     growing // old and young together, for the next batch to go with; none: it goes alone
 }
 
 // forget makes all that is in the file stay as it is.
-func (g *grower) forget() { g.old, g.young = growing{}, growing{} }
+func (g *grower) forget() { *g = grower{most: g.most, handed: g.handed} }
 
 // plan says what becomes of b, a batch of the tail t, in the file; nil: it is
 // too large to grow.
@@ -74,22 +82,61 @@ func (g *grower) plan(e *encoder, t *tail, b *batch) *growth {
 	if int(b.hdr.raw) > g.most {
 		return nil
 	}
-	alone := &growth{growing: growing{b.hdr, appendRecords(nil, b.recs), b.data[headerSize:], lastArrival(b.recs)}, data: b.data}
+	alone := &growth{growing: growing{b.hdr, appendRecords(nil, b.recs), b.data[headerSize:], b.hdr.codec, lastArrival(b.recs)}, data: b.data, added: int(b.hdr.raw)}
 	n := len(t.batches)
 	if n == 0 || !g.fits(t, &g.young, n-1, &b.hdr) {
 		return alone
 	}
-	young := &growth{growing: join(&g.young, &alone.growing), replaces: []header{g.young.hdr}}
+	intoOld := n > 1 && g.fits(t, &g.old, n-2, &b.hdr)
+	both := []header{g.old.hdr, g.young.hdr}
+	switch {
+	case g.full && intoOld && !g.both.none():
+		old := &growth{growing: join(&g.both, &alone.growing), added: alone.added, replaces: both}
+		old.follow(&g.both)
+		old.data = old.envelope()
+		return old
+	case g.full:
+		return alone
+	}
+	young := &growth{growing: join(&g.young, &alone.growing), added: alone.added, replaces: []header{g.young.hdr}}
 	young.data = e.packYoung(&young.growing, &g.young)
 	switch {
 	case len(young.payload) <= youngRaw && len(young.data) < youngStored:
 		return young
-	case n < 2 || !g.fits(t, &g.old, n-2, &b.hdr) || len(g.old.payload)+len(young.payload) > min(oldRaw, t.sealAt/4):
+	case !intoOld || !g.hasRoom(t, &g.old, len(young.payload)):
 		return alone
 	}
-	old := &growth{growing: join(&g.old, &young.growing), replaces: []header{g.old.hdr, g.young.hdr}}
+	old := &growth{growing: join(&g.old, &young.growing), added: alone.added, replaces: both}
 	old.data = e.pack(&old.growing)
 	return old
+}
+
+// hasRoom reports whether the old batch may grow by n bytes of payload.
+func (g *grower) hasRoom(t *tail, old *growing, n int) bool {
+	return len(old.payload)+n <= min(oldRaw, t.sealAt/4)
+}
+
+// unprepared reports whether there is something to prepare.
+func (g *grower) unprepared() bool { return !g.prepared && !g.young.none() }
+
+// prepare packs, while nothing else is to be done, what the next small batch
+// will go with, so that its commit need not wait for zstd. How large that batch
+// will be it cannot know: about as large as the last one. Where it is wrong, and
+// where there is no time to prepare anything, plan packs.
+func (g *grower) prepare(e *encoder, t *tail) {
+	g.prepared = true
+	y := &g.young
+	next := 3 * g.added / 2
+	if headerSize+len(y.stored)+next >= youngStored {
+		e.shorten(y)
+	}
+	short := headerSize+len(y.stored)+next >= youngStored
+	g.full = len(y.payload)+next > youngRaw || short && next < youngStored/2 // larger ones are worth packing
+	if n := len(t.batches); g.full && n > 1 && t.batches[n-2] == g.old.hdr && t.batches[n-1] == y.hdr && g.hasRoom(t, &g.old, len(y.payload)+g.most) {
+		g.both = join(&g.old, y)
+		g.both.stored, g.both.codec = g.both.payload, codecPlain
+		e.shorten(&g.both)
+	}
 }
 
 // fits reports whether the batch c, which must be number i of the tail, may
@@ -104,6 +151,10 @@ func (g *grower) fits(t *tail, c *growing, i int, next *header) bool {
 // settled says that what plan returned last is in the file; nil: another batch
 // is.
 func (g *grower) settled(now *growth) {
+	g.prepared, g.full, g.both = false, false, growing{}
+	if now != nil {
+		g.added = now.added
+	}
 	switch {
 	case now == nil:
 		g.forget()
@@ -119,12 +170,15 @@ func (g *grower) settled(now *growth) {
 	}
 }
 
-// join returns a batch of the records of a and those of b, which follow them.
+// join returns a batch of the records of a and those of b, which follow them. It
+// lies in the memory behind a's if there is room: only one batch grows from
+// another, and what was joined before and did not become part of the file is
+// not to be used any more.
 func join(a, b *growing) growing {
 	h := a.hdr
 	h.last, h.mask = b.hdr.last, h.mask|b.hdr.mask
 	h.minTime, h.maxTime = min(h.minTime, b.hdr.minTime), max(h.maxTime, b.hdr.maxTime)
-	payload := appendPayload(slices.Clone(a.payload), a.lastUs, b.payload)
+	payload := appendPayload(a.payload, a.lastUs, b.payload)
 	h.raw = uint32(len(payload))
 	return growing{hdr: h, payload: payload, lastUs: b.lastUs}
 }
@@ -134,25 +188,41 @@ func join(a, b *growing) growing {
 func (e *encoder) pack(g *growing) []byte {
 	g.hdr.codec = codecPlain
 	data := e.envelope(&g.hdr, g.payload)
-	g.stored = data[headerSize:]
+	g.stored, g.codec = data[headerSize:], g.hdr.codec
 	return data
+}
+
+// shorten packs what has come to g since it was packed last, if that makes it
+// shorter. The file does not change.
+func (e *encoder) shorten(g *growing) {
+	if packed := e.zw.EncodeAll(g.payload, nil); len(packed) < len(g.stored) {
+		g.stored, g.codec = packed, codecZstd
+	}
 }
 
 // packYoung does the same for a young batch that was before, and makes
 // subscribers wait for zstd only where it must: what has come is stored as it
 // is while there is room.
 func (e *encoder) packYoung(g, before *growing) []byte {
-	added := g.payload[len(before.payload):]
-	g.hdr.codec = before.hdr.codec
-	switch g.hdr.codec {
-	case codecPlain:
-		g.stored = g.payload
-	case codecZstd:
-		g.stored = appendFrame(slices.Clip(before.stored), added)
-	}
-	if headerSize+len(g.stored) >= youngStored {
+	if g.follow(before); headerSize+len(g.stored) >= youngStored {
 		return e.pack(g)
 	}
+	return g.envelope()
+}
+
+// follow makes g, whose payload begins with that of before, be stored as that
+// one is, with what has come behind it as it is.
+func (g *growing) follow(before *growing) {
+	g.codec, g.stored = before.codec, g.payload
+	if g.codec == codecZstd {
+		g.stored = appendFrame(before.stored, g.payload[len(before.payload):])
+	}
+}
+
+// envelope returns the envelope of g as it is to be stored, and sets in its
+// header what depends on that.
+func (g *growing) envelope() []byte {
+	g.hdr.codec = g.codec
 	return appendEnvelope(make([]byte, 0, headerSize+len(g.stored)), &g.hdr, g.stored)
 }
 

@@ -94,6 +94,51 @@ func TestYoungBatchReadsAsOne(t *testing.T) {
 	}
 }
 
+// Where there was time to prepare, no small batch waits for zstd, whatever it
+// goes with, and all of it reads as it came.
+func TestPreparedGrowthPacksNothing(t *testing.T) {
+	enc, err := newEncoder(zstd.SpeedFastest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Unix(1e9, 0)
+	for _, size := range []int{1, 20, 200, 300} {
+		g, tl := grower{most: growBatch}, tail{sealAt: 4 << 20}
+		var stored []Record // of the batches before the last two
+		var ends [][]Record // of those
+		grew := map[int]int{}
+		for i := range uint64(3000) {
+			r := Record{Seq: 1 + i, Session: 1, Time: start.Add(time.Duration(i) * time.Second / 10).UTC(), Type: event.NOTICE,
+				Wire: []byte("650 NOTICE " + strings.Repeat(fmt.Sprint(i%10), size) + "\r\n")}
+			b := &batch{recs: []Record{r}}
+			b.hdr, b.data = (&encoder{plain: enc.plain}).encode(b.recs)
+			grown := g.plan(&encoder{}, &tl, b) // it has no zstd
+			n := len(grown.replaces)
+			grew[n]++
+			recs := append(slices.Concat(ends[len(ends)-n:]...), r)
+			ends = append(ends[:len(ends)-n], recs)
+			for len(ends) > 2 {
+				stored, ends = append(stored, ends[0]...), ends[1:]
+			}
+			h, payload, rest, err := splitEnvelope(grown.data)
+			if err != nil || len(rest) != 0 || h != grown.hdr {
+				t.Fatalf("size %d, record %d: %+v, want %+v, %v", size, i, h, grown.hdr, err)
+			}
+			if back, err := decodeBatch(h, payload, event.Set{}); err != nil || !sameRecords(back, recs) {
+				t.Fatalf("size %d, record %d: %d records of %d, %v", size, i, len(back), len(recs), err)
+			}
+			tl.grow(n, h)
+			g.settled(grown)
+			if g.unprepared() {
+				g.prepare(enc, &tl)
+			}
+		}
+		if len(stored)+len(slices.Concat(ends...)) != 3000 || grew[1] == 0 || grew[2] == 0 {
+			t.Errorf("size %d: what was replaced: %v", size, grew)
+		}
+	}
+}
+
 // What may grow, and what stays as it is.
 func TestGrowthOfTheTail(t *testing.T) {
 	one := func(i int) []event.Event { return bw(i, 1) }

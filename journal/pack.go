@@ -23,7 +23,7 @@ func newPacker() (*packer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &packer{cols: columns.NewEncoder(zw), lines: &encoder{zw: zw}}, nil
+	return &packer{cols: columns.NewEncoder(zw), lines: &encoder{zw: zw, plain: plainBelow}}, nil
 }
 
 // fewRecords is the size in bytes below which a block of lines may be the

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/bits"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -167,6 +168,8 @@ func (w *writer) run() {
 		case closed:
 			w.finish()
 			return
+		case w.grower.unprepared() && w.out == nil:
+			w.prepare()
 		default:
 			w.rest(idle.C)
 		}
@@ -175,6 +178,13 @@ func (w *writer) run() {
 			w.resume()
 		}
 	}
+}
+
+// prepare does what the next commit would have to do while others wait for it.
+// Who hears of the last one goes first.
+func (w *writer) prepare() {
+	runtime.Gosched()
+	w.grower.prepare(w.enc, &w.tail)
 }
 
 // rest waits for something to do.
