@@ -81,6 +81,15 @@ func (o *outlet) fetch(ctx context.Context) error {
 	if o.sieve != nil {
 		chunk.Wires = nil // they are not what is kept
 	}
+	o.drawn(&chunk, kept)
+	if o.idle {
+		o.caughtUp()
+	}
+	return nil
+}
+
+// drawn notes what has come from a feed, and holds what of it shall be written.
+func (o *outlet) drawn(chunk *journal.Chunk, kept []journal.Record) {
 	o.hold(kept, chunk.Wires)
 	o.behind, o.end, o.since = chunk.Behind, chunk.End, time.Time{}
 	o.late.Store(chunk.Behind)
@@ -92,10 +101,6 @@ func (o *outlet) fetch(ctx context.Context) error {
 	if chunk.Lost != nil {
 		o.dropped(chunk.Lost)
 	}
-	if o.idle {
-		o.caughtUp()
-	}
-	return nil
 }
 
 // write puts held records into the writer, returns how many those were and
@@ -150,7 +155,7 @@ func (o *outlet) subscribe(types event.Set) {
 		o.position.Store(0)
 		return
 	case o.cursor == nil:
-		o.cursor = o.conn.srv.records.NewCursorFunc(0, o.selected(), o.wake)
+		o.cursor = o.conn.srv.records.NewCursorFunc(0, o.selected(), o.told)
 	default:
 		selected := o.selected()
 		o.hold(slices.DeleteFunc(slices.Clone(o.held), func(r journal.Record) bool { return !selected.Has(r.Type) }), nil)
@@ -235,6 +240,7 @@ type sockWriter struct {
 	sock     net.Conn
 	patience time.Duration // how long one write may take; 0: for ever
 	room     room
+	roomy    bool          // there was room after the last write
 	packer   *zstd.Encoder // packs what goes out (compress.go); nil: nothing is packed
 	packing  bool          // packer holds something
 	buf      *[]byte
@@ -288,6 +294,7 @@ func (w *sockWriter) put(p []byte) {
 	if w.patience > 0 {
 		_ = w.sock.SetWriteDeadline(time.Now().Add(w.patience))
 	}
+	w.roomy = false
 	_, w.err = w.sock.Write(p)
 }
 

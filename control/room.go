@@ -17,6 +17,8 @@ type room struct {
 	tls   bool               // input may have been decrypted that the socket does not know of
 	look  func(uintptr) bool // bound once, so that asking allocates nothing
 	empty func()             // called when there is none, before waiting for it; nil: asked already
+	now   func(uintptr) bool // writes shot; bound once
+	shot  shot
 }
 
 func (r *room) of(sock net.Conn) {
@@ -36,6 +38,21 @@ func (r *room) of(sock net.Conn) {
 		}
 		return false
 	}
+	r.now = func(fd uintptr) bool {
+		s := &r.shot
+		if s.n = 0; len(s.bytes) > 0 {
+			s.n = writeNow(fd, s.bytes)
+		}
+		s.roomy = s.n == len(s.bytes) && hasRoom(fd)
+		return true
+	}
+}
+
+// shot is a write that does not wait, maybe of nothing.
+type shot struct {
+	bytes []byte
+	n     int  // of them were written
+	roomy bool // all were, and there is room for more
 }
 
 // input waits until there is something to read or the connection ends. Nothing
@@ -49,7 +66,7 @@ func (r *room) input() {
 // await waits until the socket takes bytes or the connection ends. If it has
 // to wait it calls empty first.
 func (w *sockWriter) await(empty func()) error {
-	if w.err != nil || w.room.raw == nil {
+	if w.err != nil || w.room.raw == nil || w.roomy {
 		return w.err
 	}
 	if w.patience > 0 {
@@ -59,4 +76,27 @@ func (w *sockWriter) await(empty func()) error {
 	w.err = w.room.raw.Write(w.room.look)
 	w.room.empty = nil
 	return w.err
+}
+
+// hasRoomNow reports whether the socket takes bytes, as await does, but does
+// not wait. It says no where nothing can be written without waiting.
+func (w *sockWriter) hasRoomNow() bool {
+	if !w.roomy {
+		w.writeNow(nil)
+	}
+	return w.roomy
+}
+
+// writeNow writes what the socket takes of p without waiting, and returns how
+// many bytes that were. Why it takes no more, the next write tells.
+func (w *sockWriter) writeNow(p []byte) (n int) {
+	if w.roomy = false; w.err != nil || w.room.raw == nil || w.room.tls || w.packer != nil || w.buf != nil {
+		return 0
+	}
+	s := &w.room.shot
+	if s.bytes = p; w.room.raw.Write(w.room.now) == nil {
+		n, w.roomy = s.n, s.roomy
+	}
+	s.bytes = nil
+	return n
 }

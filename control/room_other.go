@@ -8,3 +8,6 @@ func hasRoom(uintptr) bool { return true }
 
 // hasInput lets the reading wait.
 func hasInput(uintptr) bool { return true }
+
+// writeNow leaves all to a write that waits.
+func writeNow(uintptr, []byte) int { return 0 }

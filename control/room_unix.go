@@ -16,3 +16,14 @@ func is(fd uintptr, event int16) bool {
 	n, err := unix.Poll(p[:], 0)
 	return n > 0 || err != nil
 }
+
+// writeNow writes what the socket, which never waits, takes of p, and returns
+// how many bytes that were.
+func writeNow(fd uintptr, p []byte) int {
+	for {
+		n, err := unix.Write(int(fd), p)
+		if err != unix.EINTR {
+			return max(n, 0)
+		}
+	}
+}

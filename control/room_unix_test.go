@@ -7,6 +7,8 @@ import (
 	"net"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestRoom fills a socket: whoever waits for room has let go of what he held,
@@ -64,4 +66,64 @@ func TestRoom(t *testing.T) {
 	if w.buf != nil {
 		t.Error("a writer that waits holds a buffer")
 	}
+}
+
+// What is written without waiting is all there, and no more, whatever the
+// socket takes.
+func TestWriteNow(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	defer theirs.Close()
+	w := sockWriter{sock: ours}
+	w.room.of(ours)
+	if w.hasRoomNow() || w.writeNow([]byte("x")) != 0 {
+		t.Error("a connection that cannot be asked is written to")
+	}
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	peer, err := net.Dial("tcp4", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	sock, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w = sockWriter{sock: sock}
+	w.room.of(sock)
+	if !w.hasRoomNow() {
+		t.Fatal("an empty socket has no room")
+	}
+	wrote, next := 0, make([]byte, 300_000)
+	for n := 1; n > 0; wrote += n {
+		for i := range next {
+			next[i] = byte((wrote + i) % 251)
+		}
+		n = w.writeNow(next)
+	}
+	if w.roomy || w.hasRoomNow() {
+		t.Error("a full socket has room")
+	}
+	if err := sock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(peer)
+	if err != nil || len(got) != wrote {
+		t.Fatalf("%d bytes came, %v; %d were written", len(got), err, wrote)
+	}
+	for i, b := range got {
+		if b != byte(i%251) {
+			t.Fatalf("byte %d is another one", i)
+		}
+	}
+}
+
+// readNow reads what is there.
+func readNow(fd uintptr, p []byte) int {
+	n, _ := unix.Read(int(fd), p)
+	return n
 }

@@ -93,7 +93,7 @@ type Server struct {
 // recorder is what the server uses of a *journal.Journal.
 type recorder interface {
 	journal.Reader
-	NewCursorFunc(from uint64, types event.Set, tell func()) cursor
+	NewCursorFunc(from uint64, types event.Set, tell func(spare bool)) cursor
 	Settled(t time.Time) <-chan struct{}
 	Stats() journal.Stats
 }
@@ -115,7 +115,7 @@ type feed interface {
 
 type journalRecorder struct{ *journal.Journal }
 
-func (r journalRecorder) NewCursorFunc(from uint64, types event.Set, tell func()) cursor {
+func (r journalRecorder) NewCursorFunc(from uint64, types event.Set, tell func(spare bool)) cursor {
 	return r.Journal.NewCursorFunc(from, types, tell)
 }
 

@@ -273,8 +273,16 @@ func (m *memory) arrive(at time.Time, wires ...string) {
 	}
 }
 
-// publish commits what arrived.
+// publish commits what arrived. The last one that hears of it may use the
+// cursor at once.
 func (m *memory) publish() {
+	if last := m.commit(); last != nil {
+		last.wake(true)
+	}
+}
+
+// commit is publish for all cursors but the one that it returns.
+func (m *memory) commit() (last *memCursor) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.recs = append(m.recs, m.pending...)
@@ -284,8 +292,12 @@ func (m *memory) publish() {
 	}
 	m.waits = nil
 	for c := range m.cursors {
-		c.wake()
+		if last != nil {
+			last.wake(false)
+		}
+		last = c
 	}
+	return last
 }
 
 func (m *memory) Settled(t time.Time) <-chan struct{} {
@@ -326,7 +338,7 @@ func (m *memory) Fetch(context.Context, uint64, journal.Range) (journal.Stored, 
 }
 func (m *memory) Wait(ctx context.Context, _ uint64) error { <-ctx.Done(); return ctx.Err() }
 
-func (m *memory) NewCursorFunc(from uint64, types event.Set, tell func()) cursor {
+func (m *memory) NewCursorFunc(from uint64, types event.Set, tell func(spare bool)) cursor {
 	c := &memCursor{m: m, types: types, wake: tell}
 	c.Seek(from)
 	m.mu.Lock()
@@ -345,7 +357,7 @@ type memCursor struct {
 	m     *memory
 	types event.Set
 	next  uint64
-	wake  func()
+	wake  func(spare bool)
 }
 
 func (c *memCursor) SetTypes(types event.Set) { c.types = types }
@@ -359,7 +371,7 @@ func (c *memCursor) Seek(from uint64) {
 	if c.next = from; from == 0 {
 		c.next = uint64(len(c.m.recs)) + 1
 	}
-	c.wake()
+	c.wake(false)
 }
 
 func (c *memCursor) Close() {
@@ -385,7 +397,12 @@ func (c *memCursor) Next(context.Context) (journal.Chunk, error) {
 	for ; c.next <= end && len(chunk.Records) < 3; c.next++ {
 		if r := c.m.recs[c.next-1]; c.types.Has(r.Type) {
 			chunk.Records = append(chunk.Records, r)
+			chunk.Wires = append(chunk.Wires, r.Wire...)
 		}
 	}
+	if chunk.Behind {
+		chunk.Wires = nil
+	}
+	chunk.End = c.next > end && len(chunk.Records) > 0
 	return chunk, nil
 }

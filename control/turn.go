@@ -39,6 +39,8 @@ import (
 //	T7  Whatever gives run something to do calls wake: run is at work then, or
 //	    works once more, or begins. So a connection that waits for events has
 //	    one goroutine, and that one waits for commands.
+//	T8  Who publishes may take the turn in run's place, if nobody has it, and
+//	    deliver what can be written without waiting (atonce.go).
 //
 //	serve                                 run
 //	  Forward → first byte at T             until there is nothing to do:

@@ -53,8 +53,8 @@ const (
 type Cursor struct {
 	// immutable
 	j     *Journal
-	ready chan struct{} // capacity 1; sent to when Next may have more; nil: tell is called
-	tell  func()        // instead; nil: ready is sent to
+	ready chan struct{}    // capacity 1; sent to when Next may have more; nil: tell is called
+	tell  func(spare bool) // instead; nil: ready is sent to
 
 	// shared with the writer, which wakes an armed cursor when it publishes
 	// something of mask
@@ -94,8 +94,11 @@ func (j *Journal) NewCursor(from uint64, types event.Set) *Cursor {
 // NewCursorFunc is like NewCursor for who has no goroutine that waits: tell is
 // called when Next may have more though its last chunk was an End. It is called
 // by the goroutine that publishes, or by those that call Seek, SetTypes and
-// this function, and must neither wait nor use the cursor.
-func (j *Journal) NewCursorFunc(from uint64, types event.Set, tell func()) *Cursor {
+// this function, and must neither wait nor use the cursor. But if the caller
+// has time to spare, because it has published and nothing else has come, tell
+// may use the cursor of a live reader, and do a little; to wait is still not
+// allowed.
+func (j *Journal) NewCursorFunc(from uint64, types event.Set, tell func(spare bool)) *Cursor {
 	return j.begin(&Cursor{j: j, tell: tell}, from, types)
 }
 
@@ -106,10 +109,10 @@ func (j *Journal) begin(c *Cursor, from uint64, types event.Set) *Cursor {
 	return c
 }
 
-// wake says that Next may have more.
-func (c *Cursor) wake() {
+// wake says that Next may have more; spare is tell's.
+func (c *Cursor) wake(spare bool) {
 	if c.tell != nil {
-		c.tell()
+		c.tell(spare)
 		return
 	}
 	signal(c.ready)
@@ -136,7 +139,7 @@ func (c *Cursor) SetTypes(types event.Set) {
 			c.toEndLocked(w)
 			c.armLocked(w)
 		} else {
-			c.wake()
+			c.wake(false)
 		}
 	}
 	c.setTypes(types)
@@ -167,7 +170,7 @@ func (c *Cursor) Seek(from uint64) {
 	c.state.Store(running)
 	if from > 0 {
 		c.live, c.lapsed, c.seq, c.seen = false, false, from, nil
-		c.wake()
+		c.wake(false)
 		return
 	}
 	c.seq = 0
@@ -182,7 +185,7 @@ func (c *Cursor) toEndLocked(w *window) {
 
 func (c *Cursor) armLocked(w *window) {
 	if w.closed {
-		c.wake()
+		c.wake(false)
 		return
 	}
 	c.state.Store(armed)

@@ -27,7 +27,7 @@ func cursorEnd(t *testing.T, types event.Set, commits, events int) {
 	j := openTest(t, "", Options{})
 	defer closeTest(t, j)
 	var calls atomic.Int32
-	c := j.NewCursorFunc(0, types, func() { calls.Add(1) })
+	c := j.NewCursorFunc(0, types, func(bool) { calls.Add(1) })
 	defer c.Close()
 	if calls.Load() != 0 {
 		t.Error("called when nothing had come")

@@ -90,6 +90,7 @@ func start(s *store, opt Options) (*Journal, error) {
 	j.q = newQueue(opt.queueBytes, opt.Now)
 	j.q.clocks = opt.clocks
 	j.win = newWindow(opt.windowBytes, state.next)
+	j.win.spare = j.q.idle
 	j.sealer = &sealer{store: s, bench: j.bench, enc: blockEncoder, jobs: make(chan sealJob, 1), out: make(chan sealResult, 1), done: make(chan struct{})}
 	j.committer = com
 	j.limits.Store(&Limits{MaxSize: opt.MaxSize, MaxAge: opt.MaxAge})

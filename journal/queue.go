@@ -124,6 +124,13 @@ func signal(ch chan struct{}) {
 	}
 }
 
+// idle reports whether nothing waits for the writer.
+func (q *queue) idle() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.items.len() == 0 && len(q.waiting) == 0 && q.dropped == nil
+}
+
 // put enters items in order and stamps them all, but those of the past, with
 // the time of the call. It waits while the queue is full. After an error a
 // first part of the items may have been entered.

@@ -73,7 +73,9 @@ func (c tally) minus(old tally, types event.Set) (out tally) {
 // Nodes are numbered in the order of publication, so that a cursor's place is
 // a number that pins nothing.
 type window struct {
-	limit int // bytes; immutable
+	// immutable
+	limit int         // bytes
+	spare func() bool // whether who publishes has nothing else to do; nil: it has
 
 	mu       sync.RWMutex
 	nodes    []*node       // guarded by mu
@@ -288,15 +290,28 @@ func makeNode(recs []Record, bits []uint8, size int) *node {
 
 // wake tells the cursors that have read everything and want one of the types
 // in mask that there is more, from the node of that number on. It runs after
-// the window's lock is free, so that a cursor that wakes finds it so.
+// the window's lock is free, so that a cursor that wakes finds it so. The last
+// one may be served at once: nobody waits behind it.
 func (w *window) wake(mask, number uint64) {
+	if last := w.wakeAllButOne(mask, number); last != nil {
+		last.wake(w.spare != nil && w.spare())
+	}
+}
+
+// wakeAllButOne is wake for all of these cursors but the one that it returns;
+// nil: there are none.
+func (w *window) wakeAllButOne(mask, number uint64) (last *Cursor) {
 	w.curMu.Lock()
 	defer w.curMu.Unlock()
 	for _, c := range w.cursors {
 		if c.mask.Load()&mask != 0 && c.state.CompareAndSwap(armed, woken+number) {
-			c.wake()
+			if last != nil {
+				last.wake(false)
+			}
+			last = c
 		}
 	}
+	return last
 }
 
 func (w *window) register(c *Cursor) {
@@ -326,7 +341,7 @@ func (w *window) close() {
 	defer w.curMu.Unlock()
 	for _, c := range w.cursors {
 		c.state.CompareAndSwap(armed, woken)
-		c.wake()
+		c.wake(false)
 	}
 }
 

@@ -1,0 +1,106 @@
+//go:build darwin || freebsd || linux
+
+package control
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// rest returns the only connection's outlet when it has nothing to do.
+func (r *rig) rest() *outlet {
+	r.t.Helper()
+	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(time.Millisecond) {
+		r.srv.mu.Lock()
+		for _, c := range r.srv.conns {
+			if c.out.state.Load() == resting {
+				r.srv.mu.Unlock()
+				return c.out
+			}
+		}
+		r.srv.mu.Unlock()
+	}
+	r.t.Fatal("the connection always has something to do")
+	return nil
+}
+
+// there returns what lies in the peer's socket.
+func (p *peer) there() string {
+	p.t.Helper()
+	var n int
+	buf := make([]byte, 1<<10)
+	raw, err := p.sock.(*net.TCPConn).SyscallConn()
+	if err == nil {
+		err = raw.Read(func(fd uintptr) bool {
+			n = readNow(fd, buf)
+			return true
+		})
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return string(buf[:max(n, 0)])
+}
+
+// Who publishes an event and has nothing else to do has written it when he is
+// done. While a reply is awaited it waits for that.
+func TestDeliveredAtOnce(t *testing.T) {
+	r := newRig(t, Access{NoAuth: true})
+	p := r.login()
+	p.send("SETEVENTS BW CIRC\r\n")
+	p.expect("250 OK")
+	// Who has just answered may look once more, however late: but not for ever.
+	begin := time.Now()
+	for i, inRow := 0, 0; inRow < 30; i++ {
+		r.rest()
+		bw := fmt.Sprintf("650 BW %d 0", i)
+		r.log.arrive(time.Time{}, bw)
+		switch got := p.there(); {
+		case got == bw+"\r\n":
+			inRow++
+		case got != "":
+			t.Fatalf("event %d: %q is there, want %q", i, got, bw)
+		default:
+			inRow = 0
+			p.expect(bw)
+		}
+		if time.Since(begin) > patience {
+			t.Fatalf("of %d events the last %d were there at once", i, inRow)
+		}
+	}
+	o := r.rest()
+	now := time.Now()
+	o.fence.Store(&now)
+	r.log.arrive(now.Add(time.Hour), "650 BW 1 1")
+	if got := p.there(); got != "" {
+		t.Errorf("%q is there before the reply", got)
+	}
+	o.goOn()
+	p.expect("650 BW 1 1")
+	r.rest()
+	r.tor.lose()
+	r.log.arrive(time.Time{}, "650 BW 2 2")
+	if rest, err := io.ReadAll(p.in); err != nil || !strings.HasSuffix("650 BW 2 2\r\n", string(rest)) {
+		t.Errorf("when tor is lost, %q is left, %v", rest, err)
+	}
+}
+
+// One that does not read holds up nobody, and gets everything when he does.
+func TestAtOnceNeverWaits(t *testing.T) {
+	r := newRig(t, Access{NoAuth: true})
+	p := r.login()
+	p.send("SETEVENTS NOTICE\r\n")
+	p.expect("250 OK")
+	const events = 12_000
+	pad := strings.Repeat("x", 1000)
+	for i := range events {
+		r.log.arrive(time.Time{}, fmt.Sprintf("650 NOTICE %d %s", i, pad))
+	}
+	for i := range events {
+		p.expect(fmt.Sprintf("650 NOTICE %d %s", i, pad))
+	}
+}
