@@ -22,10 +22,16 @@ var (
 	keyValue   = []byte("v")       // the one key of a large value's own bucket
 )
 
-// ownBucket is the size from which a batch lies in a bucket of its own: half
-// of the smallest usual page. bbolt does not split a leaf of four keys, so
-// that each append of a large value would write its neighbours again.
-const ownBucket = 2048
+// ownBucket is the size from which a batch lies in a bucket of its own. bbolt
+// does not split a leaf of four keys, so that each append of a large value would
+// write its neighbours again. A young batch, encrypted or not, is smaller, and
+// with it a leaf of the smallest usual page has room for what leads to 60 others:
+// so the tail is one page.
+const ownBucket = youngStored + 256
+
+// movable is the size from which a batch can be moved to another bucket as it
+// is: what older programs wrote has a bucket of its own only from there on.
+const movable = 2048
 
 func key(n uint64) []byte { return binary.BigEndian.AppendUint64(make([]byte, 0, 8), n) }
 

@@ -91,7 +91,7 @@ func (t *tail) begins(h header) bool { return len(t.batches) > 0 && t.batches[0]
 
 // large reports whether a batch is a block by itself.
 func (t *tail) large(h *header) bool {
-	return h.size() >= ownBucket && (int(h.raw) >= t.sealAt/2 || t.stored > t.lagAt)
+	return h.size() >= movable && (int(h.raw) >= t.sealAt/2 || t.stored > t.lagAt)
 }
 
 // blocks returns the batches at the head that are blocks by themselves.

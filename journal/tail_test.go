@@ -3,7 +3,7 @@ package journal
 import "testing"
 
 func TestTailBlocks(t *testing.T) {
-	large := func(raw int) header { return header{raw: uint32(raw), stored: ownBucket, session: 1} }
+	large := func(raw int) header { return header{raw: uint32(raw), stored: movable, session: 1} }
 	small := func(raw int) header { return header{raw: uint32(raw), stored: 10, session: 1} }
 	other := func(raw int) header { return header{raw: uint32(raw), stored: 10, session: 2} }
 	many := func(n int, h header) (out []header) {
@@ -29,7 +29,7 @@ func TestTailBlocks(t *testing.T) {
 		"unless the sealer lags":              {many(11, large(40)), 0, 11},
 		"small ones need it all the same":     {many(500, small(1)), 100, 0},
 	} {
-		tl := tail{sealAt: 100, lagAt: 10 * (ownBucket + headerSize)}
+		tl := tail{sealAt: 100, lagAt: 10 * (movable + headerSize)}
 		for _, h := range c.batches {
 			tl.append(h)
 		}
