@@ -2,10 +2,10 @@ package main
 
 import "runtime/debug"
 
-// readingGC is replay's GOGC: the collector runs first when the heap has
+// readingGC is the GOGC of what reads history: the collector runs first when the heap has
 // 4 MiB × 4 = 16 MiB, which an hour of a busy tor does not fill, and lets it
 // grow to five times what is live after that. Live are 8 MiB that are read
-// ahead, a block and its decoder at most.
+// ahead, and the blocks that are decoded ahead.
 const readingGC = 400
 
 // collectLater spares a short command the collector, whose cycles cost as much
@@ -16,15 +16,16 @@ func collectLater(getenv func(string) string) {
 	}
 }
 
-// exportMemory is what an export shall take of memory where it can, 160 MiB:
-// the parquet form has pages of every column, of which the collector that runs
-// late would leave twice as much lying about.
-const exportMemory = 160 << 20
+// readingMemory is what an export or a question shall take of memory where it
+// can, 160 MiB: the parquet form has pages of every column, and a question the
+// events of some blocks, of which the collector that runs late would leave
+// several times as much lying about.
+const readingMemory = 160 << 20
 
 // boundMemory makes the collector run sooner where there is more than
-// exportMemory. A GOMEMLIMIT of the user's own stays.
+// readingMemory. A GOMEMLIMIT of the user's own stays.
 func boundMemory(getenv func(string) string) {
 	if getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(exportMemory)
+		debug.SetMemoryLimit(readingMemory)
 	}
 }

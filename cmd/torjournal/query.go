@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -157,6 +158,8 @@ func (p program) question(c *cli.Context, q query.Question, nothing string, peop
 	if c.Bool("json") {
 		out = newJSONLines(p.stdout)
 	}
+	collectLater(os.Getenv)
+	boundMemory(os.Getenv)
 	return p.withReader(c, func(ctx context.Context, rd *daemon.Reader) error {
 		r, err := p.selection(c, rd, q.Bounded(o))
 		if err != nil {
