@@ -163,6 +163,7 @@ func TestHistoryIsTheAnswer(t *testing.T) {
 				{"STREAM ID=8", "stream", journal.Range{}, []string{"id", "8"}, 2},
 				{"FAILURES SINCE=@0 BY=relay", "failures", journal.Range{}, []string{"by", "relay"}, 2},
 				{"FAILURES SINCE=@0", "failures", journal.Range{}, nil, 1},
+				{"OUTAGES SINCE=@0", "outages", journal.Range{}, nil, 1},
 				{"BUILDS SINCE=@0", "builds", journal.Range{}, nil, 1},
 				{"GUARDS SINCE=@0", "guards", journal.Range{}, nil, 3},
 				{"RELAYS SINCE=@0", "relays", journal.Range{}, nil, 2},
@@ -315,8 +316,8 @@ func TestHistoryRefusals(t *testing.T) {
 	record(t, j, "650 BW 1 2")
 	p := r.login()
 	for args, want := range map[string]string{
-		"":                                "there are RECORDS, BANDWIDTH, CIRCUITS, STREAMS, CIRCUIT, STREAM, FAILURES, BUILDS, GUARDS, RELAYS, ONIONS, ORCONNS, BOOTSTRAP, DOCTOR, SUMMARY, SESSIONS, DIFF, COMMANDS",
-		"WEATHER SINCE=1h":                "there are RECORDS, BANDWIDTH, CIRCUITS, STREAMS, CIRCUIT, STREAM, FAILURES, BUILDS, GUARDS, RELAYS, ONIONS, ORCONNS, BOOTSTRAP, DOCTOR, SUMMARY, SESSIONS, DIFF, COMMANDS",
+		"":                                "there are RECORDS, BANDWIDTH, CIRCUITS, STREAMS, CIRCUIT, STREAM, FAILURES, OUTAGES, BUILDS, GUARDS, RELAYS, ONIONS, ORCONNS, BOOTSTRAP, DOCTOR, SUMMARY, SESSIONS, DIFF, COMMANDS",
+		"WEATHER SINCE=1h":                "there are RECORDS, BANDWIDTH, CIRCUITS, STREAMS, CIRCUIT, STREAM, FAILURES, OUTAGES, BUILDS, GUARDS, RELAYS, ONIONS, ORCONNS, BOOTSTRAP, DOCTOR, SUMMARY, SESSIONS, DIFF, COMMANDS",
 		"CIRCUITS SINCE=soon":             "SINCE: \"soon\" is no time",
 		"CIRCUITS UNTIL=2 SINCE=1h":       "UNTIL: ",
 		"CIRCUITS SINCE=1h UNTIL=2h":      "SINCE must be earlier than UNTIL",

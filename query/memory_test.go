@@ -87,6 +87,7 @@ func clock(t testing.TB, s string) time.Time {
 //
 // An entry of a snapshot's circuit-status ends at "|". What tor has read and
 // written may stand before them: SNAPSHOT traffic=300,20 7 BUILT …
+// CONF_CHANGED_Name=value is a change of one option.
 func story(t testing.TB, lines string) *memory {
 	t.Helper()
 	m, session := &memory{}, uint64(1)
@@ -98,6 +99,8 @@ func story(t testing.TB, lines string) *memory {
 			if _, err := fmt.Sscan(what, &session); err != nil {
 				t.Fatal(err)
 			}
+		case strings.HasPrefix(what, "CONF_CHANGED_"):
+			m.add(session, clock(t, when), "650-CONF_CHANGED\r\n650-"+strings.TrimPrefix(what, "CONF_CHANGED_")+"\r\n650 OK\r\n")
 		case strings.HasPrefix(what, "SNAPSHOT"):
 			m.add(session, clock(t, when), snapshotWire(strings.TrimPrefix(what, "SNAPSHOT")))
 		default:

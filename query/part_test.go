@@ -135,6 +135,13 @@ func comparePages(t *testing.T, name string, m *memory, r journal.Range) {
 	if got, want := first(pages(t, 4, services)), first(pages(t, 1<<30, services)); got != want {
 		t.Errorf("%s: onion services of %+v in parts:\n%s", name, r, firstDifference(got, want))
 	}
+	outs := func(part Part, emit func(Row) error) error {
+		_, err := outages(t.Context(), m, r, part, asRows[*Outage](emit))
+		return err
+	}
+	if got, want := first(pages(t, 1, outs)), first(pages(t, 1<<30, outs)); got != want {
+		t.Errorf("%s: outages of %+v in parts:\n%s", name, r, firstDifference(got, want))
+	}
 	bandwidth := func(part Part, emit func(Row) error) error {
 		_, err := bandwidths(t.Context(), m, r, 10*time.Second, part, asRows[*Bandwidth](emit))
 		return err
@@ -228,6 +235,10 @@ func TestPartsAreBounded(t *testing.T) {
 	n := 0
 	if _, err := failures(t.Context(), m, journal.Range{}, ByReason, Part{Memory: 1 << 20}, func(f *Failure) error { n += f.Failed; return nil }); n != 200 || err != nil {
 		t.Errorf("%d failures, %v", n, err)
+	}
+	// Outages keep the circuits that are being built.
+	if _, err := outages(t.Context(), m, journal.Range{}, Part{Memory: 1 << 20}, func(o *Outage) error { return fmt.Errorf("%+v", o) }); err != nil {
+		t.Error("outages:", err)
 	}
 	after := Place{At: 1}
 	if n, err := ask(CircuitPick{}, Part{After: &after, Rows: 1000, Memory: 2 << 20}); n != 1001 || err != nil || m.read > 20_000 {

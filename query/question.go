@@ -199,6 +199,7 @@ var questions = withWhere([]Question{
 	{"circuit", []Word{idWord("circuit")}, stepsOf(CircuitTimeline)},
 	{"stream", []Word{idWord("stream")}, stepsOf(StreamTimeline)},
 	{"failures", failureWords, rowsBy(Failures, func(o *Options) string { return cmp.Or(o.by, ByReason) })},
+	{"outages", nil, rowsOf(Outages)},
 	{"builds", nil, rowsOf(Builds)},
 	{"guards", nil, rowsOf(Guards)},
 	{"relays", nil, rowsOf(Relays)},

@@ -102,6 +102,9 @@ func compareRows(t *testing.T, j *journal.Journal, cut int) {
 		if got, want := onionRows(t, stored{j}, r, OnionPick{}), onionRows(t, m, r, OnionPick{}); got != want {
 			t.Errorf("onion services of %+v in commits of %d:\n--- stored\n%s--- in memory\n%s", r, cut, got, want)
 		}
+		if got, want := outageRows(t, stored{j}, r), outageRows(t, m, r); got != want {
+			t.Errorf("outages of %+v in commits of %d:\n--- stored\n%s--- in memory\n%s", r, cut, got, want)
+		}
 		if got, want := bandwidthRows(t, stored{j}, r, time.Second), bandwidthRows(t, m, r, time.Second); got != want {
 			t.Errorf("bandwidth of %+v in commits of %d:\n--- stored\n%s--- in memory\n%s", r, cut, got, want)
 		}

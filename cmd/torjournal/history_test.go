@@ -38,6 +38,7 @@ func TestHistoryIsWhatQueryPrints(t *testing.T) {
 		{"CIRCUITS SESSION=1 PURPOSE=GENERAL", "query circuits --session 1 --purpose GENERAL"},
 		{"CIRCUITS RELAY=exit0 SLOWER=1s", "query circuits --relay exit0 --slower 1s"},
 		{"BANDWIDTH STEP=1d", "query bandwidth --step 1d"},
+		{"OUTAGES", "query outages"},
 		{"COMMANDS COUNTS=1", "query commands --counts"},
 	} {
 		args := append(strings.Fields(q.flags), "--json")

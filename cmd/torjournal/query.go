@@ -20,13 +20,14 @@ func (p program) queryCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "query",
 		Usage:     "answer a question about the past",
-		UsageText: "torjournal query circuits|streams|circuit|stream|failures|builds|guards|relays|onions|orconns|bootstrap|sessions|diff|bandwidth|commands|doctor|summary|at [flags]\n\n   torjournal query circuits --since 1h",
+		UsageText: "torjournal query circuits|streams|circuit|stream|failures|outages|builds|guards|relays|onions|orconns|bootstrap|sessions|diff|bandwidth|commands|doctor|summary|at [flags]\n\n   torjournal query circuits --since 1h",
 		Subcommands: []*cli.Command{
 			p.queryCircuitsCommand(),
 			p.queryStreamsCommand(),
 			p.queryCircuitCommand(),
 			p.queryStreamCommand(),
 			p.queryFailuresCommand(),
+			p.queryOutagesCommand(),
 			p.queryBuildsCommand(),
 			p.queryGuardsCommand(),
 			p.queryRelaysCommand(),
