@@ -33,33 +33,31 @@ const (
 	// snapshotsApart is how far from a gap its snapshots are looked for: a life
 	// has one every hour.
 	snapshotsApart = 65 * time.Minute
-	// maxGapSpans bounds how many times are looked at, the newest, each for
-	// some 2 hours of records.
-	maxGapSpans = 64
+	// maxGaps bounds how many times are looked at, and how many pairs of
+	// snapshots, the newest: each costs the records of some hours.
+	maxGaps = 64
 )
 
-// gapSteps returns the times that have fewer BW events than seconds, for steps
-// of which there are records, each with the time around it that snapshots are
-// looked for in. A hundredth of a step is let pass.
-func (w *bandwidthWalk) gapSteps(recorded time.Time) (spans []span) {
+// lacking returns the times that have fewer BW events than seconds, of which
+// there are records. A hundredth of a step is let pass.
+func (w *bandwidthWalk) lacking(recorded time.Time) (spans []span) {
 	const us = int64(1e6)
-	around := snapshotsApart.Microseconds()
 	few := w.step - w.step/100 - 2
 	for n := w.first; n <= w.last; n++ {
 		if sum := w.steps[n]; sum != nil && sum.seconds >= max(few, 1) {
 			continue
 		}
-		s := span{n*w.step*us - around, (n+1)*w.step*us + around}
-		if s.to-around <= recorded.UnixMicro() {
+		s := span{n * w.step * us, (n + 1) * w.step * us}
+		if s.to <= recorded.UnixMicro() {
 			continue
 		}
-		if last := len(spans) - 1; last >= 0 && spans[last].to >= s.from {
+		if last := len(spans) - 1; last >= 0 && spans[last].to == s.from {
 			spans[last].to = s.to
-		} else {
-			spans = append(spans, s)
+		} else if spans = append(spans, s); len(spans) == 2*maxGaps {
+			spans = append(spans[:0], spans[maxGaps:]...)
 		}
 	}
-	return spans[max(0, len(spans)-maxGapSpans):]
+	return spans[max(0, len(spans)-maxGaps):]
 }
 
 // unrecorded finds the times of r that lack BW events and of which two
@@ -76,20 +74,26 @@ func (w *bandwidthWalk) unrecorded(ctx context.Context, r journal.Range) (found 
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range w.gapSteps(b.FirstTime) {
-		pairs, err := w.counts(ctx, r, s, b, sessions)
+	var pairs [][2]counted
+	around, looked := snapshotsApart.Microseconds(), uint64(0)
+	for _, s := range w.lacking(b.FirstTime) {
+		all, err := w.counts(ctx, r, span{s.from - around, s.to + around}, b, sessions)
 		if err != nil {
 			return nil, err
 		}
-		for _, p := range pairs {
-			gap, ok, err := w.between(ctx, p)
-			if err != nil {
-				return nil, err
+		for _, p := range all {
+			if p[1].seq > looked && p[0].at.UnixMicro() < s.to && p[1].at.UnixMicro() > s.from {
+				pairs, looked = append(pairs, p), p[1].seq
 			}
-			inside := r.Until.IsZero() || gap.From.Before(r.Until)
-			if ok && inside && gap.To.After(r.Since) {
-				found = append(found, gap)
-			}
+		}
+	}
+	for _, p := range pairs[max(0, len(pairs)-maxGaps):] {
+		gap, ok, err := w.between(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		if ok && (r.Until.IsZero() || gap.From.Before(r.Until)) && gap.To.After(r.Since) {
+			found = append(found, gap)
 		}
 	}
 	return found, nil

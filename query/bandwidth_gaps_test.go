@@ -72,6 +72,30 @@ func TestUnrecordedBytes(t *testing.T) {
 		`{"from":"08:02:00.000000Z","to":"08:02:10.000000Z","seconds":10,"read_bytes":5000,"written_bytes":50}`)
 }
 
+// However much is not recorded, only so much is looked for; what is found is
+// told once.
+func TestUnrecordedBytesAreBounded(t *testing.T) {
+	m := &memory{}
+	at := clock(t, "00:00:00")
+	const hours = 200
+	for hour := range hours {
+		m.add(1, at.Add(time.Duration(hour)*time.Hour), snapshotWire(fmt.Sprintf("traffic=%d,%d ", hour*1000, hour*100)))
+		m.add(1, at.Add(time.Duration(hour)*time.Hour+30*time.Minute), "650 BW 1 1\r\n")
+	}
+	for _, step := range []time.Duration{time.Minute, time.Hour, 24 * time.Hour} {
+		m.read = 0
+		answer, err := bandwidths(t.Context(), m, journal.Range{}, step, Part{}, func(*Bandwidth) error { return nil })
+		if n := len(answer.Unrecorded); err != nil || n < maxGaps/2 || n > maxGaps {
+			t.Fatalf("by %v: %d, %v", step, n, err)
+		}
+		for i, u := range answer.Unrecorded {
+			if u.ReadBytes != 999 || u.Seconds != 3599 || i > 0 && !u.From.After(answer.Unrecorded[i-1].From.Time) {
+				t.Errorf("by %v: %+v", step, u)
+			}
+		}
+	}
+}
+
 // A total is of what is known.
 func TestBandwidthTotal(t *testing.T) {
 	lines := seconds(t, "08:00:00", "08:01:00", 10, 1) + seconds(t, "08:01:00", "08:01:30", 100, 0) + seconds(t, "08:03:00", "08:20:00", 3, 2)
