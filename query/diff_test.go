@@ -130,6 +130,26 @@ func TestDiffRefuses(t *testing.T) {
 	}
 }
 
+// What looks like a change among many tests is none.
+func TestJudge(t *testing.T) {
+	rate := func(a, b, p float64) *Difference {
+		return &Difference{What: DiffReason, A: Side{Rate: &a}, B: Side{Rate: &b}, P: &p}
+	}
+	rows := []*Difference{rate(.1, .2, .03), rate(.2, .1, .001), rate(.1, .2, .002), {What: DiffRange}, {What: DiffRead}}
+	judge(rows)
+	var got []string
+	for _, d := range rows {
+		got = append(got, d.Verdict)
+	}
+	if text := strings.Join(got, ","); text != "rose,fell,rose,,too few" || *rows[2].PAll != .004 {
+		t.Errorf("%s, %v", text, *rows[2].PAll)
+	}
+	rows = []*Difference{rate(.1, .2, .03), rate(.1, .2, .04)}
+	if judge(rows); rows[0].Verdict != NoSign || *rows[0].P != .03 || *rows[0].PAll != .06 {
+		t.Errorf("%+v", rows[0])
+	}
+}
+
 func TestPartsOfDiff(t *testing.T) {
 	m := upgrade(t)
 	got, _ := pages(t, 2, func(part Part, emit func(Row) error) error {
