@@ -155,7 +155,7 @@ func onions(ctx context.Context, src source, r journal.Range, pick OnionPick, pa
 	w := newCircuitCount(src, r, part, b.circuit, onionTypes...)
 	walk, turn := w.hear, w.turn
 	w.hear = func(rec *journal.Record, e event.Event) {
-		if _, ok := e.(*event.Stream); !ok { // it brings no circuit into the range, see endTypes
+		if _, ok := e.(*event.Stream); !ok { // circuits would count them, and nobody asks for that
 			walk(rec, e)
 		}
 	}

@@ -281,6 +281,8 @@ func TestOnionCircuits(t *testing.T) {
 		{"a stream speaks of it later", begins + ends("HS_CLIENT_REND") + "08:00:10 STREAM 1 CLOSED 1 x.onion:80 REASON=DONE\n", journal.Range{Since: clock(t, "08:00:10")}, ""},
 		{"an answer to one before", "08:00:00 HS_DESC REQUESTED x NO_AUTH $D b\n08:00:02 HS_DESC REQUESTED x NO_AUTH $D b\n08:00:03 HS_DESC RECEIVED x NO_AUTH $D b\n", journal.Range{Since: clock(t, "08:00:01")},
 			`"fetches":{"asked":1,"ok":1,"failed":0,"unanswered":1}`},
+		{"and the next one", "08:00:00 HS_DESC REQUESTED x NO_AUTH $D b\n08:00:02 HS_DESC REQUESTED x NO_AUTH $D b\n08:00:03 HS_DESC RECEIVED x NO_AUTH $D b\n08:00:04 HS_DESC RECEIVED x NO_AUTH $D b\n",
+			journal.Range{Since: clock(t, "08:00:01")}, `"fetches":{"asked":1,"ok":2,"failed":0,"unanswered":0}`},
 	} {
 		got := strings.ReplaceAll(onionRows(t, story(t, c.story), c.r, OnionPick{}), day, "")
 		if !strings.Contains(got, c.want) || c.want == "" && got != "" {
