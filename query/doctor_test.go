@@ -151,11 +151,28 @@ var ruleCases = []ruleCase{
 			08:00:10 NETWORK_LIVENESS DOWN
 			08:00:20 NETWORK_LIVENESS UP`,
 	}, {
+		"connections-failing", "error", "Connections to 3 relays could not be made: NOROUTE (4), TIMEOUT (1).", `
+			2x1s 08:00:00 ORCONN ` + guardA + ` FAILED REASON=NOROUTE NCIRCS=1 ID={n}
+			2x1s 08:00:00 ORCONN ` + guardB + ` FAILED REASON=NOROUTE NCIRCS=1 ID={n}
+			08:00:10 ORCONN ` + guardC + ` FAILED REASON=TIMEOUT NCIRCS=1 ID=98`, `
+			2x1s 08:00:00 ORCONN ` + guardA + ` FAILED REASON=NOROUTE NCIRCS=1 ID={n}
+			08:00:10 ORCONN ` + guardB + ` FAILED REASON=NOROUTE NCIRCS=1 ID=97
+			08:00:10 ORCONN ` + guardC + ` FAILED REASON=TIMEOUT NCIRCS=1 ID=98`,
+	}, {
 		"connections-failing", "error", "Connections to 3 relays could not be made: NOROUTE (6), TIMEOUT (3).", `
 			3x1s 08:00:00 ORCONN ` + guardA + ` FAILED REASON=NOROUTE NCIRCS=1 ID={n}
 			3x1s 08:00:00 ORCONN ` + guardB + ` FAILED REASON=NOROUTE NCIRCS=1 ID={n}
 			3x1s 08:00:10 ORCONN ` + guardC + ` FAILED REASON=TIMEOUT NCIRCS=1 ID={n}
 			08:00:20 ORCONN ` + guardC + ` CONNECTED ID=99`, `
+			3x1s 08:00:00 ORCONN ` + guardA + ` FAILED REASON=NOROUTE NCIRCS=1 ID={n}
+			3x1s 08:00:00 ORCONN ` + guardB + ` FAILED REASON=NOROUTE NCIRCS=1 ID={n}
+			3x1s 08:00:10 ORCONN ` + guardC + ` FAILED REASON=TIMEOUT NCIRCS=1 ID={n}
+			4x1s 08:00:20 ORCONN ` + guardC + ` CONNECTED ID={n}`,
+	}, {
+		"connections-failing", "error", "Connections to 3 relays could not be made: NOROUTE (6), TIMEOUT (3).", `
+			3x1s 08:00:00 ORCONN ` + guardA + ` FAILED REASON=NOROUTE NCIRCS=1 ID={n}
+			3x1s 08:00:00 ORCONN ` + guardB + ` FAILED REASON=NOROUTE NCIRCS=1 ID={n}
+			3x1s 08:00:10 ORCONN ` + guardC + ` FAILED REASON=TIMEOUT NCIRCS=1 ID={n}`, `
 			3x1s 08:00:00 ORCONN ` + guardA + ` FAILED REASON=NOROUTE NCIRCS=1 ID={n}
 			6x1s 08:00:00 ORCONN ` + guardB + ` FAILED REASON=NOROUTE NCIRCS=1 ID={n}`,
 	}, {
@@ -177,6 +194,20 @@ var ruleCases = []ruleCase{
 			180x1s 08:00:06 BW 0 0
 			3x1s 08:03:06 STREAM {n} SENTCONNECT 7 192.0.2.1:80
 			08:03:10 BW 1 0`,
+	}, {
+		"no-answer", "error", "Tor has read no byte for 3 min, although it wrote in 180 seconds of them and sent 3 streams out: what it sends does not arrive.", `
+			180x1s 08:00:06 BW 0 9
+			3x1s 08:03:06 STREAM {n} SENTCONNECT 7 192.0.2.1:80`, `
+			179x1s 08:00:06 BW 0 9
+			3x1s 08:03:06 STREAM {n} SENTCONNECT 7 192.0.2.1:80`,
+	}, {
+		"no-answer", "error", "Tor has read no byte for 3 min, although it wrote in 4 seconds of them and sent 3 streams out: what it sends does not arrive.", `
+			4x1s 08:00:00 BW 0 9
+			180x1s 08:00:06 BW 0 0
+			3x1s 08:03:06 STREAM {n} SENTCONNECT 7 192.0.2.1:80`, `
+			4x1s 08:00:00 BW 0 9
+			180x1s 08:00:06 BW 0 0
+			2x1s 08:03:06 STREAM {n} SENTCONNECT 7 192.0.2.1:80`,
 	}, {
 		"bootstrap-stuck", "error", "Tor's start stands at 10 % (Connected to a relay): No route to host (NOROUTE), 10 problems so far, the last one with $AAAAAAAA.", `
 			08:00:00 STATUS_CLIENT NOTICE BOOTSTRAP PROGRESS=10 TAG=conn_done SUMMARY="Connected to a relay"
@@ -206,6 +237,11 @@ var ruleCases = []ruleCase{
 			08:00:00 GUARD ENTRY ` + guardA + ` DOWN
 			08:00:10 GUARD ENTRY ` + guardB + ` DOWN
 			08:00:11 GUARD ENTRY ` + guardA + ` UP`,
+	}, {
+		"guards-down", "error", "All 2 guards that tor has tried are down.", `
+			08:00:10 GUARD ENTRY ` + guardA + ` DOWN
+			08:00:11 GUARD ENTRY ` + guardB + ` DOWN`, `
+			08:00:10 GUARD ENTRY ` + guardA + ` DOWN`,
 	}, {
 		"guard-unreachable", "notice", "The guard alpha has been down for 10 min; tor uses others.", `
 			08:00:00 GUARD ENTRY ` + guardA + ` DOWN
@@ -286,6 +322,12 @@ var ruleCases = []ruleCase{
 			30x1s 08:00:00 BUILDTIMEOUT_SET COMPUTED TOTAL_TIMES=100 TIMEOUT_MS=1000
 			20x1s 08:00:30 BUILDTIMEOUT_SET COMPUTED TOTAL_TIMES=100 TIMEOUT_MS=3000`,
 	}, {
+		"build-timeout-swinging", "notice", "The time after which tor gives up building a circuit swings between about 861 ms and 8.2 s.", `
+			30x1s 08:00:00 BUILDTIMEOUT_SET COMPUTED TOTAL_TIMES=100 TIMEOUT_MS=1000
+			20x1s 08:00:30 BUILDTIMEOUT_SET COMPUTED TOTAL_TIMES=100 TIMEOUT_MS=9000`, `
+			30x1s 08:00:00 BUILDTIMEOUT_SET COMPUTED TOTAL_TIMES=100 TIMEOUT_MS=1000
+			19x1s 08:00:30 BUILDTIMEOUT_SET COMPUTED TOTAL_TIMES=100 TIMEOUT_MS=9000`,
+	}, {
 		"streams-failing", "warning", "10 of 30 streams of applications failed: tor says TIMEOUT, no circuit or no answer came in time.", `
 			20x1s 08:00:00 STREAM {n} NEW 0 a.example:80 PURPOSE=USER
 			10x1s 08:01:00 STREAM {n} NEW 0 b.example:80 PURPOSE=USER
@@ -319,6 +361,22 @@ var ruleCases = []ruleCase{
 			10x1s 08:01:00 STREAM {n} NEW 0 no.example:80 PURPOSE=USER
 			10x1s 08:01:00 STREAM {n} DETACHED 7 no.example:80 REASON=END REMOTE_REASON=RESOLVEFAILED
 			10x1s 08:01:00 STREAM {n} FAILED 8 no.example:80 REASON=END REMOTE_REASON=RESOLVEFAILED`,
+	}, {
+		"names-unresolved", "warning", "10 of 10 streams failed since their name has no address: 3 names, asked at 2 exits.", `
+			08:00:00 CIRC 7 BUILT $A,$B,$C PURPOSE=GENERAL
+			08:00:00 CIRC 8 BUILT $A,$B,$D PURPOSE=GENERAL
+			8x1s 08:01:00 STREAM {n} NEW 0 one.example:80 PURPOSE=USER
+			8x1s 08:01:00 STREAM {n} FAILED 7 one.example:80 REASON=END REMOTE_REASON=RESOLVEFAILED
+			1x1s 08:02:00 STREAM {n} NEW 0 two.example:80 PURPOSE=USER
+			1x1s 08:02:00 STREAM {n} FAILED 8 two.example:80 REASON=END REMOTE_REASON=RESOLVEFAILED
+			1x2s 08:02:00 STREAM {n} NEW 0 three.example:80 PURPOSE=USER
+			1x2s 08:02:00 STREAM {n} FAILED 8 three.example:80 REASON=END REMOTE_REASON=RESOLVEFAILED`, `
+			08:00:00 CIRC 7 BUILT $A,$B,$C PURPOSE=GENERAL
+			08:00:00 CIRC 8 BUILT $A,$B,$D PURPOSE=GENERAL
+			8x1s 08:01:00 STREAM {n} NEW 0 one.example:80 PURPOSE=USER
+			8x1s 08:01:00 STREAM {n} FAILED 7 one.example:80 REASON=END REMOTE_REASON=RESOLVEFAILED
+			2x1s 08:02:00 STREAM {n} NEW 0 two.example:80 PURPOSE=USER
+			2x1s 08:02:00 STREAM {n} FAILED 8 two.example:80 REASON=END REMOTE_REASON=RESOLVEFAILED`,
 	}, {
 		"exit-dns-failing", "warning", "The exit gamma could not resolve 10 names, where others could: its DNS is broken.", `
 			08:00:00 CIRC 7 BUILT $A,$B,` + guardC + ` PURPOSE=GENERAL
@@ -358,10 +416,14 @@ var ruleCases = []ruleCase{
 			6x1s 08:00:00 HS_DESC FAILED aaaa NO_AUTH $A~a desc REASON=NOT_FOUND
 			08:00:07 HS_DESC RECEIVED aaaa NO_AUTH $B~b desc`,
 	}, {
+		"onion-not-found", "notice", "The descriptor of the onion service aaaa.onion was not found at any of the directories that were asked: it is down, or the address is wrong.", `
+			6x1s 08:00:00 HS_DESC FAILED aaaa NO_AUTH $A~a desc REASON=NOT_FOUND`, `
+			5x1s 08:00:00 HS_DESC FAILED aaaa NO_AUTH $A~a desc REASON=NOT_FOUND`,
+	}, {
 		"onion-flooded", "warning", "An onion service here was asked for 600 circuits in one minute: that is an attack, or very many clients.", `
 			600x50ms 08:00:00 CIRC {n} LAUNCHED PURPOSE=HS_SERVICE_REND`, `
 			599x50ms 08:00:00 CIRC {n} LAUNCHED PURPOSE=HS_SERVICE_REND
-			599x50ms 08:01:00 CIRC {n} LAUNCHED PURPOSE=HS_SERVICE_REND`,
+			599x49ms 08:01:00 CIRC {n} LAUNCHED PURPOSE=HS_SERVICE_REND`,
 	}, {
 		"relay-unreachable", "error", "This relay cannot be reached from outside: tor does not publish it.", `
 			08:00:00 STATUS_SERVER WARN REACHABILITY_FAILED ORADDRESS=192.0.2.1:9001`, `
@@ -464,6 +526,14 @@ func TestRingTooSmall(t *testing.T) {
 	all := findings(t, m, r)
 	if len(all) != 1 || all[0].Rule != "ring-too-small" || all[0].What != "The journal holds the last 10 min only: the ring has given up what was before." {
 		t.Errorf("found %+v", all)
+	}
+	m.recs[1].Time = m.recs[0].Time.Add(smallRing - time.Second)
+	if all := findings(t, m, r); len(all) != 1 || !strings.Contains(all[0].What, "the last 11 h only") {
+		t.Errorf("of nearly twelve hours: %+v", all)
+	}
+	m.recs[1].Time = m.recs[0].Time.Add(12 * time.Hour)
+	if all := findings(t, m, r); len(all) != 0 {
+		t.Errorf("of twelve hours: %+v", all[0])
 	}
 	if all := findings(t, m, journal.Range{Since: clock(t, "08:35:00")}); len(all) != 0 {
 		t.Errorf("of the range that it holds: %+v", all[0])
