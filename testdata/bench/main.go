@@ -36,6 +36,7 @@ type measurement struct {
 // could disturb comes first.
 var measurements = []measurement{
 	{"latency", "arrival to a subscriber's socket, against bare bbolt commits", latency},
+	{"asking", "the same beside questions of the past on the control port", asking},
 	{"ingest", "durable ingest through sockets, against a text log, SQLite and stem", ingest},
 	{"fanout", "1,000 subscribers, against NATS", fanout},
 	{"encode", "making a sealed block", encode},
