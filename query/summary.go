@@ -17,6 +17,8 @@ const (
 	SummaryCircuits  = "circuits"  // how many were built and failed
 	SummaryReason    = "reason"    // why they failed, the most frequent ones
 	SummaryLink      = "link"      // between whom, likewise
+	SummaryOutages   = "outages"   // how many times tor could not build circuits, or an onion service was not reached
+	SummaryOutage    = "outage"    // one of the last ones
 	SummaryGuards    = "guards"    // what became of entry guards
 	SummaryGuard     = "guard"     // one of the last changes of them
 	SummaryWarnings  = "warnings"  // how many lines tor logged as WARN or ERR
@@ -35,11 +37,13 @@ type Summary struct {
 	Sessions int    `json:"sessions,omitempty"` // of range: that they belong to
 	Version  string `json:"version,omitempty"`  // of range: tor's in the last of them
 
-	Count *int           `json:"count,omitempty"`  // of circuits, guards (changes), warnings (lines), warning, gaps
+	Count *int           `json:"count,omitempty"`  // of circuits, outages, guards (changes), warnings (lines), warning, gaps
 	Built *int           `json:"built,omitempty"`  // of circuits: those that did not fail as well
 	Fails *int           `json:"failed,omitempty"` // of circuits
 	Kinds *int           `json:"kinds,omitempty"`  // of warnings
 	By    map[string]int `json:"by,omitempty"`     // of guards: changes by their word
+
+	LengthMS *int64 `json:"length_ms,omitempty"` // of outages: all together within the range, in whole ms; they may lie over each other
 
 	Severity string `json:"severity,omitempty"` // of warning: WARN or ERR
 	Text     string `json:"text,omitempty"`     // of warning: the first such line
@@ -47,6 +51,7 @@ type Summary struct {
 	Total   *BandwidthTotal `json:"bandwidth,omitempty"` // of bandwidth, as `query bandwidth --total` tells it
 	Step    *Bandwidth      `json:"step,omitempty"`      // of step, as `query bandwidth` tells it
 	Failure *Failure        `json:"failure,omitempty"`   // of reason and link, as `query failures` tells it
+	Outage  *Outage         `json:"outage,omitempty"`    // of outage, as `query outages` tells it
 	Guard   *GuardTurn      `json:"guard,omitempty"`     // of guard
 	Gap     *Hole           `json:"gap,omitempty"`       // of gap
 
@@ -67,8 +72,9 @@ var summaryTypes = []event.Type{event.WARN, event.ERR, event.GUARD}
 // steps of which some tens make the range. An error of emit ends it and is
 // returned as it is.
 //
-// It reads circuits, warnings and changes of guards in one walk, of the bandwidth
-// the sums that are kept, and holds sums and the circuits that stand.
+// It reads circuits, warnings and changes of guards in one walk, outages in
+// another, and of the bandwidth the sums that are kept. It holds sums and the
+// circuits that stand.
 func Summarize(ctx context.Context, rd journal.Reader, r journal.Range, part Part, emit func(*Summary) error) ([]journal.Gap, error) {
 	return summarize(ctx, stored{rd}, r, part, emit)
 }
@@ -115,6 +121,9 @@ func (s *summary) read(ctx context.Context) error {
 	}
 	s.gaps = c.walk.gaps
 	s.circuits(c)
+	if err := s.outages(ctx); err != nil {
+		return err
+	}
 	s.guards(c)
 	s.warnings(c)
 	return s.holes(ctx, c)
@@ -216,6 +225,30 @@ func (s *summary) circuits(c *chart) {
 			s.add(Summary{What: group.what, Failure: row})
 		}
 	}
+}
+
+// outages tells when nothing went. Where there were none a row says so.
+func (s *summary) outages(ctx context.Context) error {
+	n, length := 0, int64(0)
+	var last []*Summary
+	begin, end := s.rows[0].First.Time, s.rows[0].Last.Time
+	if _, err := outages(ctx, s.src, s.r, Part{Memory: s.part.Memory}, func(o *Outage) error {
+		from, to := later(o.Begin.Time, begin), end
+		if !o.End.IsZero() && o.End.Before(end) {
+			to = o.End.Time
+		}
+		n++
+		length += max(0, to.Sub(from).Milliseconds())
+		if last = append(last, &Summary{What: SummaryOutage, Outage: o}); len(last) > shownParts {
+			last = last[1:]
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	s.add(Summary{What: SummaryOutages, Count: &n, LengthMS: &length})
+	s.rows = append(s.rows, last...)
+	return nil
 }
 
 // guards tells what became of them.

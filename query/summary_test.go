@@ -1,6 +1,8 @@
 package query
 
 import (
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +52,9 @@ func TestSummary(t *testing.T) {
 			steps++
 			continue
 		}
+		if strings.Contains(line, `"what":"outage"`) {
+			continue // see TestSummaryAgreesWithQuestions
+		}
 		kept = append(kept, line)
 	}
 	if steps != 13 { // of ten seconds
@@ -62,6 +67,7 @@ func TestSummary(t *testing.T) {
 		`{"what":"circuits","count":2,"built":1,"failed":1}`,
 		`{"what":"reason","failure":{"by":"reason","reason":"TIMEOUT",`+failure,
 		`{"what":"link","failure":{"by":"link","link":["$A~alpha","$B~beta"],`+failure,
+		`{"what":"outages","count":3,"length_ms":80000}`,
 		`{"what":"guards","count":2,"by":{"NEW":1,"UP":1}}`,
 		`{"what":"guard","guard":{"time":"08:00:00.000000Z","relay":"$A~alpha","status":"NEW","record":2}}`,
 		`{"what":"guard","guard":{"time":"08:00:01.000000Z","relay":"$A~alpha","status":"UP","record":3}}`,
@@ -88,11 +94,13 @@ func TestSummary(t *testing.T) {
 func TestSummaryOfAPart(t *testing.T) {
 	m := story(t, summaryStory)
 	got := summaryRows(t, m, journal.Range{Since: clock(t, "08:00:20"), Until: clock(t, "08:00:35")})
+	got = strings.Join(slices.DeleteFunc(strings.SplitAfter(got, "\n"), func(l string) bool { return strings.Contains(l, `"what":"outage"`) }), "")
 	wantRows(t, "while tor came back", got,
 		`{"what":"range","first":"08:00:30.000000Z","last":"08:00:30.000000Z","records":1,"sessions":1}`,
 		`{"what":"circuits","count":2,"built":1,"failed":1}`,
 		`{"what":"reason","failure":{"by":"reason","reason":"TIMEOUT","circuits":2,"failed":1,"rate":0.5,"rate_low":0.0945,"rate_high":0.9055,"last_time":"08:00:05.000000Z","last_session":1,"last_id":"2","last_reason":"TIMEOUT"}}`,
 		`{"what":"link","failure":{"by":"link","link":["$A~alpha","$B~beta"],"circuits":2,"failed":1,"rate":0.5,"rate_low":0.0945,"rate_high":0.9055,"last_time":"08:00:05.000000Z","last_session":1,"last_id":"2","last_reason":"TIMEOUT"}}`,
+		`{"what":"outages","count":1,"length_ms":0}`,
 		`{"what":"warnings","count":0,"kinds":0}`,
 		`{"what":"gaps","count":1}`,
 		`{"what":"gap","gap":{"from":"08:00:10.000000Z","to":"08:00:30.000000Z","cause":"tor gone","detail":"CLOSED","record":15}}`,
@@ -119,6 +127,7 @@ func TestSummaryAgreesWithQuestions(t *testing.T) {
 		m := corpus(t, file)
 		var total, built, failed, steps int
 		var reasons []string
+		var told []*Outage
 		if _, err := summarize(t.Context(), m, journal.Range{}, Part{}, func(s *Summary) error {
 			switch s.What {
 			case SummaryCircuits:
@@ -127,6 +136,8 @@ func TestSummaryAgreesWithQuestions(t *testing.T) {
 				reasons = append(reasons, s.Failure.Reason+"/"+s.Failure.RemoteReason)
 			case SummaryStep:
 				steps++
+			case SummaryOutage:
+				told = append(told, s.Outage)
 			}
 			return nil
 		}); err != nil {
@@ -152,6 +163,13 @@ func TestSummaryAgreesWithQuestions(t *testing.T) {
 			if i < shownParts && (i >= len(reasons) || reasons[i] != f.group()) {
 				t.Errorf("%s: reasons %v, want %s at %d", file, reasons, f.group(), i)
 			}
+		}
+		var all []*Outage
+		if _, err := outages(t.Context(), m, journal.Range{}, Part{}, func(o *Outage) error { all = append(all, o); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if want := all[max(0, len(all)-shownParts):]; !reflect.DeepEqual(told, want) && len(want) > 0 {
+			t.Errorf("%s: outages %v, want %v", file, told, want)
 		}
 		if steps == 0 || steps > mostSteps+2 {
 			t.Errorf("%s: %d steps", file, steps)

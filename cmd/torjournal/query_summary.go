@@ -15,7 +15,7 @@ import (
 )
 
 func (p program) querySummaryCommand() *cli.Command {
-	return p.questionCommand("summary", "one screen of what happened: bandwidth, circuits, failures, guards, warnings, gaps in the record",
+	return p.questionCommand("summary", "one screen of what happened: bandwidth, circuits, failures, outages, guards, warnings, gaps in the record",
 		"torjournal query summary [--since 1h] [--json]\n\n   torjournal query summary --since today",
 		"records", func(p program, c *cli.Context) table {
 			return newSummaryPage(p.stdout, p.location(c))
@@ -27,7 +27,7 @@ const plotLines = 2
 
 // detailLines are what a heading has below it on a terminal: with the plot all
 // fits 24 lines, and the prompt.
-var detailLines = map[string]int{query.SummaryReason: 2, query.SummaryLink: 2, query.SummaryWarning: 2, query.SummaryGap: 1}
+var detailLines = map[string]int{query.SummaryReason: 2, query.SummaryLink: 2, query.SummaryOutage: 1, query.SummaryWarning: 2, query.SummaryGap: 1}
 
 // summaryPage shows a summary when all of it is known.
 type summaryPage struct {
@@ -63,6 +63,7 @@ func (s *summaryPage) end() error {
 		}
 	}
 	s.circuits(&b)
+	s.outages(&b)
 	s.guards(&b)
 	s.warnings(&b)
 	s.gaps(&b)
@@ -89,7 +90,7 @@ func (s *summaryPage) details(what string) []*query.Summary {
 	switch {
 	case s.screen.width == 0 || len(rows) <= n:
 		return rows
-	case what == query.SummaryGap:
+	case what == query.SummaryGap, what == query.SummaryOutage:
 		return rows[len(rows)-n:]
 	}
 	return rows[:n]
@@ -137,6 +138,34 @@ func (s *summaryPage) circuits(b *bytes.Buffer) {
 	}
 	for i := range max(len(reasons), len(links)) {
 		s.line(b, "", "%-*s  %s", wide, cells(reasons, i), cells(links, i))
+	}
+}
+
+func (s *summaryPage) outages(b *bytes.Buffer) {
+	for _, r := range s.rows[query.SummaryOutages] {
+		if *r.Count == 0 {
+			s.line(b, "OUTAGES", "none")
+			continue
+		}
+		s.line(b, "OUTAGES", "%d, %s in all", *r.Count, spanCell(r.LengthMS))
+	}
+	for _, r := range slices.Backward(s.details(query.SummaryOutage)) {
+		o := r.Outage
+		when := "since " + stampCell(o.Begin, s.loc)
+		if !o.End.IsZero() {
+			when = spanText(o.Begin.Time, o.End.Time, s.loc)
+		}
+		text := when + " " + o.Cause
+		if o.Cause == "" {
+			text = when + " for no known cause"
+		}
+		if o.Onion != "" {
+			text += ", onion service " + o.Onion
+		}
+		if o.Detail != "" {
+			text += ": " + o.Detail
+		}
+		s.line(b, "", "%s", printable(text))
 	}
 }
 
