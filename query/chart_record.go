@@ -3,6 +3,7 @@ package query
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"torjournal/journal"
 	"torjournal/tor/event"
@@ -52,26 +53,28 @@ func (b *holeBook) add(h *Hole) {
 // hear takes a JOURNAL event; inside says whether it lies in the range.
 func (b *holeBook) hear(rec *journal.Record, e *event.Journal, inside bool) {
 	at := Stamp{rec.Time}
-	begin := func(cause string) {
-		b.open, b.told = &Hole{From: at, Cause: cause, Record: rec.Seq}, inside
+	if cause, detail := holeBegun(e); cause != "" {
+		b.open, b.told = &Hole{From: at, Cause: cause, Detail: detail, Record: rec.Seq}, inside
 		if inside {
 			b.add(b.open)
 		}
 	}
 	switch e.What {
-	case event.WhatStop:
-		begin(HoleStopped)
-	case event.WhatSourceLost:
-		begin(HoleTorGone)
-		b.open.Detail = strings.Clone(keyword(e, "REASON"))
 	case event.WhatStart, event.WhatSourceRestored:
 		switch {
 		case b.open != nil:
 			if b.open.To = at; inside && !b.told {
 				b.add(b.open)
 			}
-		case inside && e.What == event.WhatStart && rec.Seq > 1:
+		case !inside || rec.Seq <= 1:
+		case e.What == event.WhatStart:
 			b.add(&Hole{To: at, Cause: HoleEnded, Record: rec.Seq, before: rec.Seq - 1})
+		default: // tor was lost in a session that is not of the range
+			h := &Hole{To: at, Cause: HoleTorGone, Record: rec.Seq}
+			if ms, err := strconv.ParseInt(keyword(e, "DOWN_MS"), 10, 64); err == nil {
+				h.From = Stamp{rec.Time.Add(-time.Duration(ms) * time.Millisecond)}
+			}
+			b.add(h)
 		}
 		b.open = nil
 	}
@@ -88,6 +91,31 @@ func (b *holeBook) hear(rec *journal.Record, e *event.Journal, inside bool) {
 		h := &Hole{To: at, Cause: HoleDropped, Detail: strings.Clone(keyword(e, "TYPES")), Record: rec.Seq}
 		h.Events, _ = strconv.ParseUint(keyword(e, "COUNT"), 10, 64)
 		b.add(h)
+	}
+}
+
+// holeBegun returns the cause of the hole that an event begins, and what the
+// recorder said of it; "" if it begins none.
+func holeBegun(e *event.Journal) (cause, detail string) {
+	switch e.What {
+	case event.WhatStop:
+		return HoleStopped, ""
+	case event.WhatSourceLost:
+		return HoleTorGone, strings.Clone(keyword(e, "REASON"))
+	}
+	return "", ""
+}
+
+// follows takes the record before a hole of which nothing else said when and why
+// it began: the session that says so may not be of the range.
+func (h *Hole) follows(rec *journal.Record) {
+	h.From = Stamp{rec.Time}
+	e, ok := parse(rec).(*event.Journal)
+	if !ok {
+		return
+	}
+	if cause, detail := holeBegun(e); cause != "" {
+		h.Cause, h.Detail = cause, detail
 	}
 }
 

@@ -296,7 +296,7 @@ func (s *summary) holes(ctx context.Context, c *chart) error {
 				return err
 			}
 			if ok {
-				h.From = Stamp{rec.Time}
+				h.follows(&rec)
 			}
 		}
 		s.add(Summary{What: SummaryGap, Gap: h})

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -118,6 +119,32 @@ func TestSummaryOfAPart(t *testing.T) {
 	}
 	if got := summaryRows(t, &memory{}, journal.Range{}); got != "" {
 		t.Errorf("of an empty journal:\n%s", got)
+	}
+}
+
+// What the session before the range said of its end is the cause of what is
+// missing at the beginning of the range.
+func TestSummaryOfWhatWasMissingBefore(t *testing.T) {
+	const story1 = `
+		08:00:00 JOURNAL START SESSION=1
+		08:01:10 %s
+		session 2
+		09:02:00 %s
+		09:02:10 BW 1 2`
+	for _, c := range []struct{ end, begin, want string }{
+		{"JOURNAL STOP PID=7", "JOURNAL START SESSION=2", `"from":"08:01:10.000000Z","to":"09:02:00.000000Z","cause":"recorder stopped","record":3`},
+		{"BW 1 2", "JOURNAL START SESSION=2", `"from":"08:01:10.000000Z","to":"09:02:00.000000Z","cause":"recorder ended","record":3`},
+		{"JOURNAL SOURCE_LOST REASON=CLOSED UPTIME=9", "JOURNAL START SESSION=2", `"from":"08:01:10.000000Z","to":"09:02:00.000000Z","cause":"tor gone","detail":"CLOSED","record":3`},
+		{"JOURNAL SOURCE_LOST REASON=CLOSED UPTIME=9", "JOURNAL SOURCE_RESTORED SESSION=2 DOWN_MS=3650000", `"from":"08:01:10.000000Z","to":"09:02:00.000000Z","cause":"tor gone","record":3`},
+	} {
+		m := story(t, fmt.Sprintf(story1, c.end, c.begin))
+		var gaps []string
+		for line := range strings.Lines(summaryRows(t, m, journal.Range{Since: clock(t, "09:00:00")})) {
+			if strings.Contains(line, `"gap`) {
+				gaps = append(gaps, line)
+			}
+		}
+		wantRows(t, c.end+", "+c.begin, strings.Join(gaps, ""), `{"what":"gaps","count":1}`, `{"what":"gap","gap":{`+c.want+`}}`)
 	}
 }
 
