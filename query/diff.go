@@ -231,6 +231,10 @@ func (s *diffSide) rate(failed int) Side {
 	return side
 }
 
+// rate is Rate as it is: of many circuits two that differ may have the same four
+// decimals.
+func (s *Side) rate() float64 { return float64(*s.Failed) / float64(*s.Circuits) }
+
 func pointer[T any](v T) *T { return &v }
 
 // differences returns the rows.
@@ -359,7 +363,7 @@ func judge(rows []*Difference) {
 	}
 	for i, adjusted := range holm(p) {
 		d := tested[i]
-		up := d.Above != nil && *d.Above > .5 || d.A.Rate != nil && *d.B.Rate > *d.A.Rate
+		up := d.Above != nil && *d.Above > .5 || d.A.Rate != nil && d.B.rate() > d.A.rate()
 		switch {
 		case adjusted >= significant:
 			d.Verdict = NoSign

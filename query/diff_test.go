@@ -130,12 +130,15 @@ func TestDiffRefuses(t *testing.T) {
 	}
 }
 
-// What looks like a change among many tests is none.
+// What looks like a change among many tests is none; and of many circuits rates
+// may differ behind the decimals that are shown.
 func TestJudge(t *testing.T) {
-	rate := func(a, b, p float64) *Difference {
-		return &Difference{What: DiffReason, A: Side{Rate: &a}, B: Side{Rate: &b}, P: &p}
+	rate := func(a, b int, p float64) *Difference {
+		d := rateDiff(DiffReason, "", &diffSide{circuits: 1_000_000}, &diffSide{circuits: 1_000_000}, a, b)
+		d.P = &p
+		return d
 	}
-	rows := []*Difference{rate(.1, .2, .03), rate(.2, .1, .001), rate(.1, .2, .002), {What: DiffRange}, {What: DiffRead}}
+	rows := []*Difference{rate(100_000, 200_000, .03), rate(200_000, 100_000, .001), rate(1, 40, .002), {What: DiffRange}, {What: DiffRead}}
 	judge(rows)
 	var got []string
 	for _, d := range rows {
@@ -144,7 +147,7 @@ func TestJudge(t *testing.T) {
 	if text := strings.Join(got, ","); text != "rose,fell,rose,,too few" || *rows[2].PAll != .004 {
 		t.Errorf("%s, %v", text, *rows[2].PAll)
 	}
-	rows = []*Difference{rate(.1, .2, .03), rate(.1, .2, .04)}
+	rows = []*Difference{rate(100_000, 200_000, .03), rate(100_000, 200_000, .04)}
 	if judge(rows); rows[0].Verdict != NoSign || *rows[0].P != .03 || *rows[0].PAll != .06 {
 		t.Errorf("%+v", rows[0])
 	}
