@@ -74,7 +74,7 @@ func newChart(src source, r journal.Range, part Part, types []event.Type, by ...
 		for _, f := range sums {
 			groups += len(f.groups)
 		}
-		return beside() + groups*2*entryBytes + len(c.seen)*sightingBytes + c.streams.bytes()
+		return beside() + groups*2*entryBytes + c.seen.kinds()*sightingBytes + c.streams.bytes()
 	}
 	c.walk = w
 	return c
@@ -174,12 +174,12 @@ func (c *chart) exitOf(circuit string) string {
 // stands returns the last event of a kind if it is of the session that the range
 // ends in, and none of the others came after it: what it says holds at the end.
 func (c *chart) stands(k kind, over ...kind) *sighting {
-	s := c.seen[k]
+	s := c.seen.get(k)
 	if s == nil || s.now.session != c.walk.session {
 		return nil
 	}
 	for _, o := range over {
-		if end := c.seen[o]; end != nil && end.now.seq > s.now.seq {
+		if end := c.seen.get(o); end != nil && end.now.seq > s.now.seq {
 			return nil
 		}
 	}

@@ -27,7 +27,7 @@ const (
 func (c *chart) failure(severity, what string, row *Failure, next ...string) *Finding {
 	f := c.finding(severity, what, nil, next...)
 	f.Count, f.Of, f.Last = row.Failed, row.Circuits, row.LastTime
-	s := c.seen[kind{of: event.CIRC, what: statusFailed, by: row.Reason, who: row.RemoteReason}]
+	s := c.seen.get(kind{of: event.CIRC, what: statusFailed, by: row.Reason, who: row.RemoteReason})
 	if row.By == ByReason && s != nil && s.count > 0 {
 		f.Records, f.Words, f.First = s.records(), s.lines(), Stamp{s.first.time}
 	} else if row.last != 0 {
@@ -156,7 +156,7 @@ const manyResets = 3
 
 // buildTimeoutReset: tor forgets its build times again and again.
 func buildTimeoutReset(c *chart) []*Finding {
-	s := c.seen[kind{of: event.BUILDTIMEOUT_SET, what: "RESET"}]
+	s := c.seen.get(kind{of: event.BUILDTIMEOUT_SET, what: "RESET"})
 	if s == nil || s.count < c.many(manyResets) {
 		return nil
 	}
@@ -177,7 +177,7 @@ func buildTimeoutSwinging(c *chart) []*Finding {
 	if t.total < fewTimeouts || low == 0 || high/low < wideSwing {
 		return nil
 	}
-	s := c.seen[kind{of: event.BUILDTIMEOUT_SET, what: "COMPUTED"}]
+	s := c.seen.get(kind{of: event.BUILDTIMEOUT_SET, what: "COMPUTED"})
 	return one(c.finding(FindingNotice, fmt.Sprintf("The time after which tor gives up building a circuit swings between about %s and %s.", spokenMS(low), spokenMS(high)), s,
 		c.ask("query builds"), "see what else uses this machine's line"))
 }

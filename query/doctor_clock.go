@@ -16,7 +16,7 @@ const lookAtClock = "see this machine's clock: date -u, timedatectl, chronyc tra
 // when they differ by more than it bears (an hour, of a consensus less). Once is
 // enough: relays that it does not trust with it are left out by tor itself.
 func clockSkew(c *chart) []*Finding {
-	s := c.seen[kind{of: event.STATUS_GENERAL, what: "CLOCK_SKEW"}]
+	s := c.seen.get(kind{of: event.STATUS_GENERAL, what: "CLOCK_SKEW"})
 	if s == nil || s.count == 0 {
 		return nil
 	}
@@ -38,7 +38,7 @@ const manyJumps = 3
 
 // clockJumps: the wall clock was set again and again, as tor or the recorder saw.
 func clockJumps(c *chart) []*Finding {
-	tor, own := c.seen[kind{of: event.STATUS_GENERAL, what: "CLOCK_JUMPED"}], c.seen[journalKind(event.WhatClock)]
+	tor, own := c.seen.get(kind{of: event.STATUS_GENERAL, what: "CLOCK_JUMPED"}), c.seen.get(journalKind(event.WhatClock))
 	s := own // both see the same jumps; ours are the smaller ones too
 	if own == nil || tor != nil && tor.count > own.count {
 		s = tor

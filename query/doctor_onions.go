@@ -14,7 +14,9 @@ import (
 func (c *chart) onionOf(action string) map[string][]*sighting {
 	by := map[string][]*sighting{}
 	for _, s := range c.seen.of(event.HS_DESC, action) {
-		by[s.who] = append(by[s.who], s)
+		if s.who != "" { // else they are of several
+			by[s.who] = append(by[s.who], s)
+		}
 	}
 	return by
 }

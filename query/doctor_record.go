@@ -42,13 +42,13 @@ func sourceLost(c *chart) (found []*Finding) {
 		}
 		return one(c.finding(FindingError, what, s, next...))
 	}
-	s := c.seen[lost]
+	s := c.seen.get(lost)
 	if s == nil || s.count == 0 {
 		return nil
 	}
 	if s.count >= c.many(manyLosses) {
 		found = append(found, c.finding(FindingWarning, fmt.Sprintf("The recorder lost tor %d times, and found it again each time.", s.count), s, next...))
-	} else if r := c.seen[back]; r != nil && r.count > 0 {
+	} else if r := c.seen.get(back); r != nil && r.count > 0 {
 		ms, _ := strconv.ParseInt(r.keyword("DOWN_MS"), 10, 64)
 		if down := time.Duration(ms) * time.Millisecond; down >= longLoss {
 			found = append(found, c.finding(FindingWarning, fmt.Sprintf("Tor was gone for %s: nothing is known of that time.", spoken(down)), together([]*sighting{s, r}), next...))
@@ -80,7 +80,7 @@ func torRestarts(c *chart) []*Finding {
 // eventsMissing: the recorder said so, or the ring gave records up before they
 // were read. One event that is missing is one too many.
 func eventsMissing(c *chart) (found []*Finding) {
-	if s := c.seen[journalKind(event.WhatJournaled)]; s != nil && s.count > 0 {
+	if s := c.seen.get(journalKind(event.WhatJournaled)); s != nil && s.count > 0 {
 		what := "Events could not be written, and are missing in the record"
 		if cause := s.keyword("ERROR"); cause != "" {
 			what += ": " + cause
@@ -88,7 +88,7 @@ func eventsMissing(c *chart) (found []*Finding) {
 		found = append(found, c.finding(FindingError, what+".", s,
 			c.ask("replay -e JOURNAL"), "see whether the disk of the journal has room (df), and whether it is sound (dmesg)"))
 	}
-	if s := c.seen[journalKind(event.WhatDropped)]; s != nil && s.count > 0 {
+	if s := c.seen.get(journalKind(event.WhatDropped)); s != nil && s.count > 0 {
 		found = append(found, c.finding(FindingWarning, "The recorder could not keep up with tor and dropped events.", s,
 			c.ask("replay -e JOURNAL"), "see what takes this machine's time (top) or holds its disk up (iostat), and who asks tor for DEBUG or INFO"))
 	}

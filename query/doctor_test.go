@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"torjournal/journal"
+	"torjournal/tor/event"
 )
 
 // many returns a story in which lines of the form
@@ -639,8 +640,27 @@ func TestDoctorIsBounded(t *testing.T) {
 		m.add(1, at, "650 WARN "+letters(i)+"\r\n")
 	}
 	c := newChart(m, journal.Range{}, Part{}, chartTypes)
-	if err := c.read(t.Context()); err != nil || len(c.seen) != maxKinds {
-		t.Errorf("%d kinds, %v", len(c.seen), err)
+	if err := c.read(t.Context()); err != nil || len(c.seen[event.WARN]) != maxKinds || c.seen.kinds() > maxKinds+10 {
+		t.Errorf("%d kinds, %v", c.seen.kinds(), err)
+	}
+	// Nor do they hide others.
+	m.add(1, at, "650 STATUS_GENERAL WARN CLOCK_SKEW SKEW=-7200 SOURCE=OR:192.0.2.1:9001\r\n")
+	for i := range 3 * maxKinds {
+		m.add(1, at, fmt.Sprintf("650 ORCONN $%040d~a FAILED REASON=TIMEOUT NCIRCS=1 ID=%d\r\n", i, i))
+	}
+	skew := false
+	for _, f := range findings(t, m, journal.Range{}) {
+		switch f.Rule {
+		case "clock-skew":
+			skew = true
+		case "connections-failing":
+			if f.Count != 3*maxKinds {
+				t.Errorf("%+v", f)
+			}
+		}
+	}
+	if !skew {
+		t.Error("what comes after too many kinds of lines is not seen")
 	}
 	n := 0
 	if _, err := doctor(t.Context(), m, journal.Range{}, Part{Memory: 16 << 20}, func(*Finding) error { n++; return nil }); err != nil {

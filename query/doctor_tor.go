@@ -11,7 +11,7 @@ import (
 
 // status returns the sighting within the range of a status event's action.
 func (c *chart) status(class event.Type, action string) *sighting {
-	if s := c.seen[kind{of: class, what: action}]; s != nil && s.count > 0 {
+	if s := c.seen.get(kind{of: class, what: action}); s != nil && s.count > 0 {
 		return s
 	}
 	return nil

@@ -15,10 +15,13 @@ import (
 // tells kinds apart are words of the events; of lines of the log those without
 // numbers and names.
 
-// maxKinds bounds the kinds that are kept: a tor has some hundreds, and text
-// from outside must not make more. A sighting costs about sightingBytes.
+// maxKinds bounds the kinds of one type that are kept: a tor has some dozens of
+// most, and neither text from outside nor the relays and services that it meets
+// must make more, nor take the place of another type's. Those whose name (who) is
+// one too many are together one kind without a name. A sighting costs about
+// sightingBytes. = 7 types of which there may be so many × 512 × 2.5 KiB = 9 MiB.
 const (
-	maxKinds      = 4096
+	maxKinds      = 512
 	sightingBytes = 2560
 )
 
@@ -34,7 +37,7 @@ const (
 // kind is what events have in common: their type and what tells them apart.
 type kind struct {
 	of            event.Type
-	what, by, who string
+	what, by, who string // who: a name of which there may be very many
 }
 
 // sighting is what is known of the events of a kind.
@@ -114,29 +117,46 @@ func (s *sighting) keyword(key string) string {
 	return v
 }
 
-// sightings are kinds of events and what is known of them.
-type sightings map[kind]*sighting
+// sightings are kinds of events, by type, and what is known of them.
+type sightings map[event.Type]map[kind]*sighting
+
+// get returns a kind that was seen, nil if it was not.
+func (ss sightings) get(k kind) *sighting { return ss[k.of][k] }
+
+// kinds returns how many there are.
+func (ss sightings) kinds() (n int) {
+	for _, kinds := range ss {
+		n += len(kinds)
+	}
+	return n
+}
 
 // see adds a record of a kind, whose words may be parts of the record.
-func (ss sightings) see(k kind, rec *journal.Record, inside bool) *sighting {
-	s := ss[k]
-	if s == nil {
-		if len(ss) >= maxKinds {
-			return nil
+func (ss sightings) see(k kind, rec *journal.Record, inside bool) {
+	s := ss.get(k)
+	if s == nil && len(ss[k.of]) >= maxKinds {
+		if k.who == "" {
+			return
 		}
+		k.who = ""
+		s = ss.get(k)
+	}
+	if s == nil {
 		k = kind{k.of, strings.Clone(k.what), strings.Clone(k.by), strings.Clone(k.who)}
 		s = &sighting{kind: k}
-		ss[k] = s
+		if ss[k.of] == nil {
+			ss[k.of] = map[kind]*sighting{}
+		}
+		ss[k.of][k] = s
 	}
 	s.see(rec, inside)
-	return s
 }
 
 // of returns the sightings within the range of a type and, unless that is "",
 // a word; those with most records first, then in the order of their records.
 func (ss sightings) of(t event.Type, what string) (found []*sighting) {
-	for k, s := range ss {
-		if k.of == t && (what == "" || k.what == what) && s.count > 0 {
+	for k, s := range ss[t] {
+		if (what == "" || k.what == what) && s.count > 0 {
 			found = append(found, s)
 		}
 	}
