@@ -71,10 +71,14 @@ func (s *summaryPage) end() error {
 	return err
 }
 
+// leastCut is the narrowest screen whose lines are cut: on a narrower one nothing
+// that matters would be left of them, so there they are folded by the terminal.
+const leastCut = 24
+
 // line writes one, cut to the screen. word is what it is about.
 func (s *summaryPage) line(b *bytes.Buffer, word, format string, args ...any) {
 	text := fmt.Sprintf("%-10s", word) + fmt.Sprintf(format, args...)
-	if s.screen.width > 0 {
+	if s.screen.width >= leastCut {
 		text = cut(text, s.screen.width)
 	}
 	if word != "" {
