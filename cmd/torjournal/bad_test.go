@@ -100,6 +100,16 @@ func TestNothingListensAtTheAddress(t *testing.T) {
 	}
 }
 
+// A recorder whose --attach leads to its own control port, by another name than
+// --control has, says so: it neither records itself nor quotes itself without end.
+func TestAttachToItself(t *testing.T) {
+	own := freePort(t)
+	r := startRecorder(t, journalIn(t), "--attach", own, "--control", strings.Replace(own, "127.0.0.1", "localhost", 1))
+	r.await("it knows itself", func() bool {
+		return strings.Contains(r.status().Source.LastError, "a torjournal, not a tor")
+	})
+}
+
 // A damaged file is refused by every command, with the next step, and is not
 // changed by it.
 func TestDamagedJournalIsRefused(t *testing.T) {

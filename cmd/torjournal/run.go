@@ -153,21 +153,24 @@ func scrubKey(c *cli.Context, journalFile string) (string, error) {
 // attachTo reads --attach. Without it the usual places are tried, but for
 // those where torjournal itself is going to listen.
 func attachTo(given []string, own []daemon.Listener) (addrs []controlport.Address, err error) {
-	for _, s := range given {
-		a, err := controlport.ParseAddress(s)
-		if err != nil {
-			return nil, usagef("--attach: %w", err)
-		}
-		addrs = append(addrs, a)
-	}
-	if len(given) > 0 {
-		return addrs, nil
-	}
 	ours := map[controlport.Address]bool{}
 	for _, l := range own {
 		if a, err := controlport.ParseAddress(strings.TrimPrefix(l.Address, ":")); err == nil {
 			ours[a] = true
 		}
+	}
+	for _, s := range given {
+		a, err := controlport.ParseAddress(s)
+		if err != nil {
+			return nil, usagef("--attach: %w", err)
+		}
+		if ours[a] {
+			return nil, usagef("--attach %s: torjournal itself is to listen there (--control): give the address of tor's own control port, or --control another one", s)
+		}
+		addrs = append(addrs, a)
+	}
+	if len(given) > 0 {
+		return addrs, nil
 	}
 	for _, a := range controlport.UsualPlaces() {
 		if !ours[a] {

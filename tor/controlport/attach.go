@@ -1,6 +1,7 @@
 package controlport
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -61,13 +62,16 @@ func (s *Source) reach(ctx context.Context, a Address) (*life, error) {
 func (l *life) learn(ctx context.Context) error {
 	rep, err := l.conn.must(ctx, "GETINFO events/names")
 	if err != nil {
+		if refused := (*Refusal)(nil); errors.As(err, &refused) && bytes.HasPrefix(refused.Reply(), []byte(noTor)) {
+			return errTorjournal
+		}
 		return fmt.Errorf("ask what events there are: %w", err)
 	}
 	for _, name := range strings.Fields(first(rep.Values(), "events/names")) {
 		l.names = l.names.Union(event.NewSet(event.ParseType(name)))
 	}
 	if l.names.Has(event.JOURNAL) {
-		return errors.New("who listens there is a torjournal, not a tor: give the address of tor's own control port")
+		return errTorjournal
 	}
 	l.names = l.names.Minus(event.NewSet(event.AUTHDIR_NEWDESCS))
 	if l.policy, err = l.choosePolicy(ctx); err != nil {
@@ -75,6 +79,15 @@ func (l *life) learn(ctx context.Context) error {
 	}
 	return l.identify(ctx)
 }
+
+// errTorjournal: recording what a torjournal serves would record it twice, and
+// without end where it is this one.
+var errTorjournal = errors.New("who listens there is a torjournal, not a tor: give the address of tor's own control port")
+
+// noTor begins what a torjournal without a tor answers to what it would ask that.
+// Why it has none follows: if it attaches to itself, the answer to the attempt
+// before, and so each would be longer than the last.
+const noTor = "551 There is no tor to answer this: "
 
 // identify fills in the life's source.
 func (l *life) identify(ctx context.Context) error {

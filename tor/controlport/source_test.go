@@ -276,6 +276,14 @@ func TestAttachToTorjournal(t *testing.T) {
 	runSource(t, s)
 	until(t, "the refusal", func() bool { return strings.Contains(s.Status().LastError, "torjournal, not a tor") })
 
+	// One without a tor cannot say what events there are.
+	answers = plainTor()
+	answers["GETINFO events/names"] = noTor + "no tor is attached\r\n"
+	lone := startFake(t, answers.answer)
+	s = newSource(t, SourceOptions{Addresses: []Address{lone.address()}, Sink: sink, sleep: brief})
+	runSource(t, s)
+	until(t, "the refusal", func() bool { return strings.Contains(s.Status().LastError, "torjournal, not a tor") })
+
 	both := newSource(t, SourceOptions{Addresses: []Address{tor.address(), good.address()}, Sink: sink, sleep: brief})
 	runSource(t, both)
 	until(t, "the next address", func() bool { return both.Status().Address == good.address() })
