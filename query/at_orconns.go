@@ -87,22 +87,4 @@ func (l *orconnLineup) adopt(key, target, status string) {
 	l.bytes += len(key) - len(old)
 }
 
-// relay is by what a relay is known again: its fingerprint, else all that
-// there is.
-func relay(name string) string {
-	if end := strings.IndexAny(name, "~="); end > 0 && name[0] == '$' {
-		name = name[:end]
-	}
-	return name
-}
-
-// betterName returns the new name of a relay, or the old one if only that has
-// the nickname.
-func betterName(old, name string) string {
-	if relay(old) == relay(name) && len(old) > len(name) {
-		return old
-	}
-	return name
-}
-
 func (*orconnLineup) line(_ string, e *entry) string { return e.text + " " + e.status }

@@ -169,18 +169,19 @@ type diffSide struct {
 
 	circuits, failed int
 	reasons          map[groupKey]int
-	guards           map[string]int
+	guards           map[string]int // circuits over a first hop, as names knows it
+	names            relayNames
 	builds           buildBook
 }
 
 func (s *diffSide) size() int {
-	return (len(s.reasons)+len(s.guards))*entryBytes + len(s.builds.times)*2*8
+	return (len(s.reasons)+len(s.guards)+len(s.names))*entryBytes + len(s.builds.times)*2*8
 }
 
 // read counts the circuits and the sessions of the range. What is held beside
 // it, in bytes, counts too.
 func (s *diffSide) read(ctx context.Context, src source, part Part, held int) error {
-	s.reasons, s.guards = map[groupKey]int{}, map[string]int{}
+	s.reasons, s.guards, s.names = map[groupKey]int{}, map[string]int{}, relayNames{}
 	s.builds.learning = map[uint64][]learningSpan{}
 	gaps, err := sessions(ctx, src, s.r, Part{}, func(row *Session) error {
 		s.sessions++
@@ -216,7 +217,7 @@ func (s *diffSide) circuit(l *life) {
 		s.reasons[groupKey{a: l.reason, b: l.remoteReason}]++
 	}
 	if len(l.path) > 0 {
-		s.guards[l.path[0]]++
+		s.guards[s.names.key(l.path[0])]++
 	}
 	s.builds.circuit(l)
 }
@@ -332,9 +333,9 @@ func guardDiffs(a, b *diffSide) (rows []*Difference) {
 	}
 	all := maps.Clone(a.guards)
 	maps.Copy(all, b.guards)
-	for name := range all {
-		was, is := a.guards[name], b.guards[name]
-		d := &Difference{What: DiffGuard, Name: name, Verdict: New, A: Side{Circuits: &was}, B: Side{Circuits: &is}}
+	for key := range all {
+		was, is := a.guards[key], b.guards[key]
+		d := &Difference{What: DiffGuard, Name: b.names.name(a.names.name(key)), Verdict: New, A: Side{Circuits: &was}, B: Side{Circuits: &is}}
 		switch {
 		case was > 0 && is > 0:
 			continue

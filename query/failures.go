@@ -100,7 +100,7 @@ func failures(ctx context.Context, src source, r journal.Range, by string, part 
 	}
 	f := newFailureSums(by)
 	w := newCircuitCount(src, r, part, f.add)
-	w.beside = func() int { return len(f.groups) * 2 * entryBytes }
+	w.beside = func() int { return (len(f.groups)*2 + len(f.names)) * entryBytes }
 	if err := w.count(ctx); err != nil {
 		return w.gaps, err
 	}
@@ -111,14 +111,16 @@ func failures(ctx context.Context, src source, r journal.Range, by string, part 
 type failureSums struct {
 	by            string
 	groups        map[groupKey]*failureSum
+	names         relayNames
 	total, failed int
 }
 
 func newFailureSums(by string) failureSums {
-	return failureSums{by: by, groups: map[groupKey]*failureSum{}}
+	return failureSums{by: by, groups: map[groupKey]*failureSum{}, names: relayNames{}}
 }
 
-// groupKey is what the circuits of a group have in common.
+// groupKey is what the circuits of a group have in common. Relays stand in it as
+// failureSums.names knows them.
 type groupKey struct {
 	a, b string
 	n    int64
@@ -144,7 +146,7 @@ func (f *failureSums) add(l *life) {
 	case ByGuard:
 		guard := nobodyKnown
 		if len(l.path) > 0 {
-			guard = l.path[0]
+			guard = f.names.key(l.path[0])
 		}
 		f.count(groupKey{a: guard}, l, l.failed)
 	case ByPosition:
@@ -225,6 +227,7 @@ func (f *failureSums) links(l *life) {
 		if l.failed && i >= l.failedHops {
 			break
 		}
+		to = f.names.key(to)
 		f.count(groupKey{a: from, b: to}, l, false)
 		f.count(groupKey{a: from, b: nobodyKnown}, l, false)
 		from = to
@@ -233,6 +236,7 @@ func (f *failureSums) links(l *life) {
 		return
 	}
 	from, to := l.broken()
+	from, to = f.names.key(from), f.names.key(to)
 	f.count(groupKey{a: from, b: nobodyKnown}, l, to == nobodyKnown)
 	if to != nobodyKnown {
 		f.count(groupKey{a: from, b: to}, l, true)
@@ -244,7 +248,7 @@ func (f *failureSums) relays(l *life) {
 	from, to := l.broken()
 	for i, relay := range l.tried() {
 		at := l.failed && (relay == from || relay == to)
-		s := f.count(groupKey{a: relay}, l, at)
+		s := f.count(groupKey{a: f.names.key(relay)}, l, at)
 		if !at {
 			continue
 		}
@@ -253,11 +257,11 @@ func (f *failureSums) relays(l *life) {
 		}
 		switch {
 		case relay == to:
-			s.neighbours[from] = true
+			s.neighbours[f.names.key(from)] = true
 		case to != nobodyKnown:
-			s.neighbours[to] = true
+			s.neighbours[f.names.key(to)] = true
 		case i > 0:
-			s.neighbours[l.path[i-1]] = true
+			s.neighbours[f.names.key(l.path[i-1])] = true
 		default:
 			s.neighbours[clientItself] = true
 		}
@@ -286,9 +290,9 @@ func (f *failureSums) rows() (rows []*Failure) {
 		}
 		switch f.by {
 		case ByLink:
-			row.Link = []string{key.a, key.b}
+			row.Link = []string{f.names.name(key.a), f.names.name(key.b)}
 		case ByRelay:
-			row.Relay, row.Neighbours = key.a, len(s.neighbours)
+			row.Relay, row.Neighbours = f.names.name(key.a), len(s.neighbours)
 			switch {
 			case row.Neighbours < 2:
 				row.Sure = OneLink
@@ -298,7 +302,7 @@ func (f *failureSums) rows() (rows []*Failure) {
 				row.Sure = Unsure
 			}
 		case ByGuard:
-			row.Relay = key.a
+			row.Relay = f.names.name(key.a)
 		case ByPosition:
 			row.Position = int(key.n)
 		case ByReason:

@@ -41,11 +41,11 @@ func Relays(ctx context.Context, rd journal.Reader, r journal.Range, part Part, 
 }
 
 func relays(ctx context.Context, src source, r journal.Range, part Part, emit func(*Relay) error) ([]journal.Gap, error) {
-	b := relayBook{sums: map[string]*relaySum{}, steps: map[string]time.Time{}}
+	b := relayBook{sums: map[string]*relaySum{}, names: relayNames{}, steps: map[string]time.Time{}}
 	w := newCircuitCount(src, r, part, b.circuit)
 	w.overhear(func(rec *journal.Record, e event.Event) { b.step(rec, e, w.inRange(rec.Time)) })
 	w.turn = func() { clear(b.steps) }
-	w.beside = func() int { return (len(b.sums)+len(b.steps))*entryBytes + b.times*8 }
+	w.beside = func() int { return (len(b.sums)+len(b.names)+len(b.steps))*entryBytes + b.times*8 }
 	if err := w.count(ctx); err != nil {
 		return w.gaps, err
 	}
@@ -54,7 +54,8 @@ func relays(ctx context.Context, src source, r journal.Range, part Part, emit fu
 
 // relayBook keeps account of relays.
 type relayBook struct {
-	sums  map[string]*relaySum
+	sums  map[string]*relaySum // by what names knows them as
+	names relayNames
 	steps map[string]time.Time // of each circuit of the session that is being built, its last step
 	times int                  // of all relays
 }
@@ -65,10 +66,11 @@ type relaySum struct {
 }
 
 func (b *relayBook) sum(relay string) *relaySum {
-	s := b.sums[relay]
+	key := b.names.key(relay)
+	s := b.sums[key]
 	if s == nil {
-		s = &relaySum{Relay: Relay{Relay: strings.Clone(relay)}}
-		b.sums[s.Relay.Relay] = s
+		s = &relaySum{}
+		b.sums[key] = s
 	}
 	return s
 }
@@ -121,7 +123,8 @@ func (b *relayBook) circuit(l *life) {
 }
 
 func (b *relayBook) rows() (rows []*Relay) {
-	for _, s := range b.sums {
+	for key, s := range b.sums {
+		s.Relay.Relay = b.names.name(key)
 		slices.Sort(s.times)
 		if n := len(s.times); n > 0 {
 			half, most := nearestRank(s.times, .50), nearestRank(s.times, .90)

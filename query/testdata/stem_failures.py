@@ -20,9 +20,19 @@ class Circuit:
     begun = None
 
 
+names = {}
+
+
 def relay(hop):
+    """A relay is known by its fingerprint: tor may learn the nickname later."""
     fingerprint, nickname = hop
-    return "$" + fingerprint + ("~" + nickname if nickname else "")
+    if nickname:
+        names["$" + fingerprint] = "$" + fingerprint + "~" + nickname
+    return "$" + fingerprint
+
+
+def named(group):
+    return " ".join(names.get(word, word) for word in group.split(" "))
 
 
 circuits = OrderedDict()
@@ -97,5 +107,5 @@ for by in ("link", "relay", "guard", "position", "reason", "purpose", "hour"):
         if not bad[by][group] and by not in ("position", "purpose", "hour"):
             continue
         low, high = wilson(bad[by][group], of[by][group])
-        out[by].append([group, of[by][group], bad[by][group], low, high])
+        out[by].append([named(group), of[by][group], bad[by][group], low, high])
 print(json.dumps(out))

@@ -17,12 +17,22 @@ def when(text):
     return datetime.datetime.strptime(text[:26].rstrip("Z"), "%Y-%m-%dT%H:%M:%S.%f")
 
 
+names = {}
+
+
 def relay(hop):
+    """A relay is known by its fingerprint: tor may learn the nickname later."""
     fingerprint, nickname = hop
-    return "$" + fingerprint + ("~" + nickname if nickname else "")
+    if nickname:
+        names["$" + fingerprint] = "$" + fingerprint + "~" + nickname
+    return "$" + fingerprint
 
 
-paths, built, failed, named, steps = {}, set(), {}, [], {}
+def named(group):
+    return " ".join(names.get(word, word) for word in group.split(" "))
+
+
+paths, built, failed, circuits, steps = {}, set(), {}, [], {}
 times = collections.defaultdict(list)
 for line in sys.stdin:
     rec = json.loads(line)
@@ -38,8 +48,8 @@ for line in sys.stdin:
         if ev.event == "CANNIBALIZED":
             steps[ev.id] = at
         continue
-    if ev.id not in named:
-        named.append(ev.id)
+    if ev.id not in circuits:
+        circuits.append(ev.id)
     if ev.status == "LAUNCHED":
         steps[ev.id] = at
     elif ev.status == "EXTENDED":
@@ -54,7 +64,7 @@ for line in sys.stdin:
         steps.pop(ev.id, None)
 
 out = collections.defaultdict(lambda: [0, 0, 0, 0, 0, 0])
-for circ in named:
+for circ in circuits:
     path = paths.get(circ, [])
     reached = path[: failed[circ] + 1] if circ in failed else path
     for r in set(reached):
@@ -65,4 +75,4 @@ for circ in named:
 for r, ms in times.items():
     ms.sort()
     out[r][4:] = [len(ms), ms[-(-len(ms) // 2) - 1]]
-print(json.dumps(out))
+print(json.dumps({named(r): n for r, n in out.items()}))
