@@ -37,12 +37,12 @@ func (p program) queryAtCommand() *cli.Command {
 		Usage: "how tor stood at a moment: circuits, streams, OR connections, guards",
 		UsageText: "torjournal query at TIME [circuits] [streams] [orconns] [guards] [--json | -o wire]\n\n" +
 			"   torjournal query at \"2026-11-23 08:15:30\" circuits streams",
-		Flags: append(journalFlags(),
+		Flags: append(append(journalFlags(), pagerFlags()...),
 			&cli.BoolFlag{Name: "json", Usage: "one JSON object a line, times in UTC"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "short", Usage: "`FORM`: short, json, or wire, which is what tor would have answered to GETINFO"},
 			&cli.BoolFlag{Name: "utc", Usage: "times without a zone, in and out, are UTC"},
 		),
-		Action: p.queryAt,
+		Action: p.paged(program.queryAt),
 	}
 }
 

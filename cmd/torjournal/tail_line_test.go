@@ -93,6 +93,9 @@ func TestTailOfAnEncryptedPort(t *testing.T) {
 		contiguous(t, numbers(t, l.out.String()), 1, end)
 		l.interrupt()
 	}
+	open := startTail(t, "--control", addr, "-n", "0")
+	open.await("if the port is encrypted, give --control-tls-ca", 1)
+	open.interrupt()
 	other := t.TempDir()
 	certify(t, other)
 	for _, tt := range []struct {
@@ -115,6 +118,10 @@ func TestTailOfAnEncryptedPort(t *testing.T) {
 		t.Errorf("a port that is not encrypted: %s", stderr)
 	}
 	stop()
+	defer serveControl(t, j, addr, control.Access{HashedPasswords: []string{"16:0092D97983853A3F60BB96FD4BA19C180EAF192AAE17165C80A725340A"}})()
+	if _, stderr := torjournal(t, 1, "tail", "--control", addr); !strings.Contains(stderr, "give --control-password (or $TORJOURNAL_CONTROL_PASSWORD)") {
+		t.Errorf("a port that wants a password: %s", stderr)
+	}
 }
 
 // Where compression is refused, by a tor for instance, tail says so and goes on.

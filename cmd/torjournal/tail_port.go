@@ -138,8 +138,12 @@ func (t *portTail) live(ctx context.Context) (attached bool, err error) {
 // comes, and what is shown is ours; from then on it is the reader's.
 func (t *portTail) attach(ctx context.Context, conn *controlport.Conn) error {
 	if err := conn.Authenticate(ctx, t.cred); err != nil {
-		if errors.Is(err, controlport.ErrCredentials) && !t.been {
-			return &hopeless{err}
+		switch {
+		case t.been:
+		case errors.Is(err, controlport.ErrCredentials):
+			return &hopeless{fmt.Errorf("%w\n  give --control-password (or $TORJOURNAL_CONTROL_PASSWORD) or --control-cookie", err)}
+		case errors.Is(err, controlport.ErrClosed) && t.tls == nil:
+			return fmt.Errorf("%w before it said anything: if the port is encrypted, give --control-tls-ca", err)
 		}
 		return err
 	}

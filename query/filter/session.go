@@ -27,7 +27,11 @@ func Session(s string, sessions []journal.Session) (uint64, error) {
 		return numbered(n, sessions)
 	}
 	if n >= uint64(len(sessions)) {
-		return 0, fmt.Errorf("session -%d: %s; the oldest is -%d", n, held(sessions), len(sessions)-1)
+		oldest := len(sessions) - 1
+		if oldest == 0 {
+			return 0, fmt.Errorf("session -%d: %s, which is 0", n, held(sessions))
+		}
+		return 0, fmt.Errorf("session -%d: %s; the oldest is -%d", n, held(sessions), oldest)
 	}
 	return sessions[len(sessions)-1-int(n)].ID, nil
 }

@@ -96,6 +96,7 @@ func TestSessionRefuses(t *testing.T) {
 	}
 	f("0", nil, "no session yet")
 	f("-3", some, "the journal holds sessions 3 to 7; the oldest is -2")
+	f("-1", some[:1], "the journal holds session 3 only, which is 0")
 	f("5", some, "the journal holds sessions 3 to 7")
 	f("1", some[:1], "the journal holds session 3 only")
 	f("x", some, "for example -1")
