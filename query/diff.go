@@ -131,7 +131,7 @@ func diff(ctx context.Context, src source, to uint64, a, b filter.Span, part Par
 		sides[i] = s
 	}
 	if overlap(sides[0].r, sides[1].r) {
-		return nil, fmt.Errorf("query: A and B overlap: what is in both says nothing about what changed")
+		return nil, fmt.Errorf("query: A and B overlap: what is in both says nothing about what changed; let one end where the other begins, as 2d..1d and 1d..now do")
 	}
 	held := 0
 	for _, s := range sides {

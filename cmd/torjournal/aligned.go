@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"errors"
 	"io"
 	"text/tabwriter"
 )
@@ -22,5 +21,8 @@ func newAligned(w io.Writer, flags uint) *aligned {
 
 // Flush writes what has been gathered.
 func (a *aligned) Flush() error {
-	return errors.Join(a.Writer.Flush(), a.out.Flush())
+	if err := a.Writer.Flush(); err != nil {
+		return err // out's own, which it would give again
+	}
+	return a.out.Flush()
 }
