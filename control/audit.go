@@ -24,6 +24,9 @@ import (
 //	650 JOURNAL COMMAND PHASE=COUNT CONN=12 PEER=127.0.0.1:40312 COUNT=61 VERBS=GETCONF:3,GETINFO:58
 //	650 JOURNAL COMMAND PHASE=LEFT_OUT COUNT=7312 VERBS=SIGNAL:7312 CONNS=1 CONN=12 PEER=unix UID=1000 PID=4242
 //
+// A circuit that EXTENDCIRCUIT 0 made has its number only from the answer; then
+// DONE has it: VERB=EXTENDCIRCUIT CODE=250 MS=0.412 CIRCUIT=7.
+//
 // N numbers the commands of a connection. A command that never was answered,
 // because tor, the controller or torjournal ended, has no DONE. What is in ARGS
 // redact.go says. Nobody waits for these events.
@@ -178,7 +181,7 @@ type deed struct {
 	n     string        // "": it was not forwarded, or only counted
 	sent  time.Time     // zero: it was not forwarded
 	took  time.Duration // until the answer was whole
-	code  []byte        // the first bytes of the reply, at most three
+	head  []byte        // the first bytes of the reply, at most headBytes
 }
 
 // deed returns what a command that is forwarded is.
@@ -222,7 +225,7 @@ func (d *deed) of(w io.Writer) io.Writer {
 // answered notes that the source has answered, unless err says that it has not.
 func (d *deed) answered(err error) {
 	if err != nil {
-		d.code = nil
+		d.head = nil
 	} else if d.audit != nil {
 		d.took = time.Since(d.sent)
 	}
@@ -230,12 +233,42 @@ func (d *deed) answered(err error) {
 
 // end records the answer, if there was one. The reply has gone before.
 func (d *deed) end() {
-	if d.n == "" || len(d.code) < 3 || strings.Trim(string(d.code), "0123456789") != "" {
+	if d.n == "" || len(d.head) < 3 {
+		return
+	}
+	code := string(d.head[:3])
+	if !isNumber(code) {
 		return
 	}
 	ms := strconv.FormatFloat(float64(d.took.Microseconds())/1000, 'f', 3, 64)
-	d.audit.offer("PHASE", "DONE", "CONN", d.audit.id(), "N", d.n, "VERB", shownVerb(d.cmd.verb), "CODE", string(d.code), "MS", ms)
+	kv := []string{"PHASE", "DONE", "CONN", d.audit.id(), "N", d.n, "VERB", shownVerb(d.cmd.verb), "CODE", code, "MS", ms}
+	if circuit := d.made(); circuit != "" {
+		kv = append(kv, "CIRCUIT", circuit)
+	}
+	d.audit.offer(kv...)
 }
+
+// made returns the number of the circuit that tor made for the command, "" if it
+// made none.
+func (d *deed) made() string {
+	if d.cmd.verb != "EXTENDCIRCUIT" {
+		return ""
+	}
+	if f := strings.Fields(d.cmd.args); len(f) == 0 || f[0] != "0" {
+		return ""
+	}
+	line, whole := strings.CutSuffix(string(d.head), "\r\n")
+	circuit, extended := strings.CutPrefix(line, "250 EXTENDED ")
+	if !whole || !extended || !isNumber(circuit) {
+		return ""
+	}
+	return circuit
+}
+
+func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+
+// headBytes are enough for "250 EXTENDED " and the longest number of a circuit.
+const headBytes = 32
 
 // codeReader looks at the first bytes of a reply.
 type codeReader struct {
@@ -244,8 +277,8 @@ type codeReader struct {
 }
 
 func (r *codeReader) Write(p []byte) (int, error) {
-	if missing := 3 - len(r.deed.code); missing > 0 {
-		r.deed.code = append(r.deed.code, p[:min(missing, len(p))]...)
+	if missing := headBytes - len(r.deed.head); missing > 0 {
+		r.deed.head = append(r.deed.head, p[:min(missing, len(p))]...)
 	}
 	return r.to.Write(p)
 }

@@ -72,6 +72,40 @@ func (n *notebook) expect(t *testing.T, want ...string) {
 
 func withNotebook(n *notebook) func(*Options) { return func(o *Options) { o.Writes = n } }
 
+// The number of a circuit that a command makes is known from the answer, however
+// that comes.
+func TestAuditTellsWhichCircuitWasMade(t *testing.T) {
+	for _, tt := range []struct{ command, reply, want string }{
+		{"EXTENDCIRCUIT 0 purpose=general", "250 EXTENDED 39\r\n", " CIRCUIT=39"},
+		{"extendcircuit  0", "250 EXTENDED 18446744073709551\r\n", " CIRCUIT=18446744073709551"},
+		{"EXTENDCIRCUIT 39 relay3", "250 EXTENDED 39\r\n", ""}, // it is in ARGS
+		{"EXTENDCIRCUIT 0", "551 Couldn't start circuit\r\n", ""},
+		{"EXTENDCIRCUIT 0", "250 EXTENDED x\r\n", ""},
+		{"EXTENDCIRCUIT 0", "250 EXTENDED \r\n", ""},
+		{"EXTENDCIRCUIT", "512 Missing argument\r\n", ""},
+		{"SIGNAL 0", "250 EXTENDED 39\r\n", ""},
+	} {
+		for _, part := range []int{1, 2, 5, 14, len(tt.reply)} {
+			n := &notebook{}
+			a := &audit{conn: &conn{id: 1, srv: &Server{writes: n}}}
+			verb, args, _ := strings.Cut(tt.command, " ")
+			d := a.deed(command{verb: strings.ToUpper(verb), args: strings.TrimSpace(args)})
+			d.n = "1"
+			w := d.of(io.Discard)
+			for chunk := range slices.Chunk([]byte(tt.reply), part) {
+				if _, err := w.Write(chunk); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d.end()
+			want := "650 JOURNAL COMMAND PHASE=DONE CONN=1 N=1 VERB=" + strings.ToUpper(verb) + " CODE=" + tt.reply[:3] + " MS=" + tt.want
+			if got := n.all(); len(got) != 1 || got[0] != want {
+				t.Errorf("%s, answered %q: %q, not %q", tt.command, tt.reply, got, want)
+			}
+		}
+	}
+}
+
 // TestAudit: a command that changes something is there before its answer, and
 // again after it; others are counted.
 func TestAudit(t *testing.T) {

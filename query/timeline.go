@@ -459,7 +459,7 @@ func (t *timeline) journal(rec *journal.Record, ev *event.Journal) *Step {
 		m.Verb, m.Text = get("VERB"), get("ARGS")
 		return m
 	case "DONE":
-		if !t.commands[key] {
+		if !t.commands[key] && (t.stream || get("CIRCUIT") != t.id) { // nor is it what made it
 			return nil
 		}
 		delete(t.commands, key)

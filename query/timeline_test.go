@@ -59,6 +59,9 @@ func TestCircuitTimelines(t *testing.T) {
 		08:04:03 JOURNAL COMMAND PHASE=DONE CONN=1 N=1 VERB=CLOSECIRCUIT CODE=552
 		08:04:04 SNAPSHOT 7 EXTENDED $A | 8 BUILT
 		08:04:05 WARN still open
+		08:04:06 JOURNAL COMMAND PHASE=SENT CONN=2 N=3 VERB=EXTENDCIRCUIT ARGS=0
+		08:04:07 JOURNAL COMMAND PHASE=DONE CONN=2 N=3 VERB=EXTENDCIRCUIT CODE=250 MS=1.000 CIRCUIT=77
+		08:04:08 JOURNAL COMMAND PHASE=DONE CONN=2 N=4 VERB=EXTENDCIRCUIT CODE=250 MS=1.000 CIRCUIT=7
 	`)
 	f := func(name string, r journal.Range, part Part, want string, wantAlso ...uint64) {
 		t.Helper()
@@ -73,7 +76,8 @@ func TestCircuitTimelines(t *testing.T) {
 		17 JOURNAL COMMAND
 		21 JOURNAL ANSWER
 		22 JOURNAL SNAPSHOT
-		23 WARN`, 1)
+		23 WARN
+		26 JOURNAL ANSWER`, 1)
 	f("the one before it, with what came late", journal.Range{Until: clock(t, "08:01:30"), Session: 2}, Part{}, `
 		4 ORCONN CONNECTED
 		5 CIRC LAUNCHED
@@ -88,7 +92,8 @@ func TestCircuitTimelines(t *testing.T) {
 	f("a part", journal.Range{}, Part{After: &Place{At: 17}}, `
 		21 JOURNAL ANSWER
 		22 JOURNAL SNAPSHOT
-		23 WARN`, 1)
+		23 WARN
+		26 JOURNAL ANSWER`, 1)
 	if got, _ := line(t, m, journal.Range{}, "9", false, Part{}); got != "" {
 		t.Errorf("of none: %s", got)
 	}
