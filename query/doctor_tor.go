@@ -1,7 +1,9 @@
 package query
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"torjournal/tor/event"
@@ -35,18 +37,46 @@ func (c *chart) logged(words []string, levels ...event.Type) *sighting {
 }
 
 // relayUnreachable: this relay cannot be reached from outside, or the authorities
-// do not take it.
+// do not take it. Each address and each authority has a word of its own: a relay
+// needs one address, and more than half of the authorities.
 func relayUnreachable(c *chart) (found []*Finding) {
-	server := func(action string) kind { return kind{of: event.STATUS_SERVER, what: action} }
-	if s := c.stands(server("REACHABILITY_FAILED"), server("REACHABILITY_SUCCEEDED")); s != nil {
-		found = append(found, c.finding(FindingError, "This relay cannot be reached from outside: tor does not publish it.", s,
-			c.ask("replay -e STATUS_SERVER,NOTICE,WARN"), "see the firewall and the router (ORPort), and Address in torrc"))
+	next := []string{c.ask("replay -e STATUS_SERVER,NOTICE,WARN"), "see the firewall and the router (ORPort), and Address in torrc"}
+	switch s, _, good := c.lastWords("REACHABILITY_FAILED", "REACHABILITY_SUCCEEDED"); {
+	case s != nil && good == 0:
+		found = append(found, c.finding(FindingError, "This relay cannot be reached from outside: tor does not publish it.", s, next...))
+	case s != nil:
+		found = append(found, c.finding(FindingWarning, fmt.Sprintf("This relay cannot be reached from outside at %s; at its other address it can.", s.keyword("ORADDRESS")), s, next...))
 	}
-	if s := c.stands(server("BAD_SERVER_DESCRIPTOR"), server("ACCEPTED_SERVER_DESCRIPTOR")); s != nil {
+	if s, bad, good := c.lastWords("BAD_SERVER_DESCRIPTOR", "ACCEPTED_SERVER_DESCRIPTOR"); s != nil && bad >= good {
 		found = append(found, c.finding(FindingError, "The directory authorities do not take this relay's descriptor.", s,
 			c.ask("replay -e STATUS_SERVER,WARN"), lookAtClock))
 	}
 	return found
+}
+
+// lastWords returns of how many this relay was told one thing last and of how many
+// the other, in the session that the range ends in, and what shows the first; nil:
+// nothing does.
+func (c *chart) lastWords(bad, good string) (shows *sighting, bads, goods int) {
+	var parts []*sighting
+	for k := range c.seen[event.STATUS_SERVER] {
+		other := k
+		switch k.what {
+		case bad:
+			other.what = good
+			if s := c.stands(k, other); s != nil {
+				parts = append(parts, s)
+			}
+		case good:
+			if other.what = bad; c.stands(k, other) != nil {
+				goods++
+			}
+		}
+	}
+	if shows = together(parts); shows == nil && len(parts) > 0 { // it was said before the range
+		shows = slices.MaxFunc(parts, func(a, b *sighting) int { return cmp.Compare(a.now.seq, b.now.seq) })
+	}
+	return shows, len(parts), goods
 }
 
 // manyOutages: a name server that does not answer once has lost a packet.

@@ -206,7 +206,7 @@ func together(parts []*sighting) *sighting {
 func kindOf(e event.Event) (k kind, ok bool) {
 	switch e := e.(type) {
 	case *event.Status:
-		return kind{of: e.Class, what: e.Action}, true
+		return kind{of: e.Class, what: e.Action, who: statusOf(e)}, true
 	case *event.Log:
 		return kind{of: e.Severity, what: withoutNames(e.Message)}, true
 	case *event.Guard:
@@ -227,6 +227,17 @@ func kindOf(e event.Event) (k kind, ok bool) {
 		return kind{of: event.JOURNAL, what: e.What}, e.What != event.WhatSnapshot && e.What != event.WhatCommand
 	}
 	return kind{}, false
+}
+
+// statusOf is whom the status of a relay is about, where there are several: the
+// directory authority that answers, or the address that is tried.
+func statusOf(e *event.Status) string {
+	if e.Class != event.STATUS_SERVER {
+		return ""
+	}
+	authority, _ := e.Arguments.Get("DIRAUTH")
+	address, _ := e.Arguments.Get("ORADDRESS")
+	return cmp.Or(authority, address)
 }
 
 // orConnRelay is who is at the other end, of an end that tells something about
