@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -230,10 +231,13 @@ func (w *bandwidthWalk) addSum(t time.Time, more stepSum) {
 	sum.peakWritten = max(sum.peakWritten, more.peakWritten)
 }
 
+// errManySteps means that longer ones must do.
+var errManySteps = errors.New("too many steps")
+
 // rows emits every step, those without a sum too.
 func (w *bandwidthWalk) rows(emit func(*Bandwidth) error) error {
 	if count := uint64(w.last-w.first) + 1; count > uint64(w.most) {
-		return fmt.Errorf("query: %d steps of %ds lie between the first and the last record, at most %d are given: narrow the range or take longer steps", count, w.step, w.most)
+		return fmt.Errorf("query: %w: %d of %ds lie between the first and the last record, at most %d are given: narrow the range or take longer ones", errManySteps, count, w.step, w.most)
 	}
 	for n := w.first; n <= w.last; n++ {
 		row := &Bandwidth{Time: Stamp{time.Unix(n*w.step, 0)}, StepS: w.step}

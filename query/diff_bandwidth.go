@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"strconv"
@@ -39,18 +40,29 @@ type bandwidthSide struct {
 
 // bandwidthSides reads what two ranges carried.
 func bandwidthSides(ctx context.Context, src source, sides [2]*diffSide, part Part, held int) (d bandwidthDiff, gaps []journal.Gap, err error) {
-	for _, step := range diffSteps {
-		d = bandwidthDiff{step: step}
-		few := false
-		for i, s := range sides {
-			more, err := d.sides[i].take(ctx, src, s.r, step, part, held)
-			if gaps = append(gaps, more...); err != nil {
-				return d, gaps, err
-			}
-			few = few || d.sides[i].known < enoughSteps
+	for i, step := range diffSteps {
+		next, more, err := bandwidthBy(ctx, src, step, sides, part, held)
+		gaps = append(gaps, more...)
+		if i > 0 && errors.Is(err, errManySteps) {
+			break // one range is so much longer than the other: the steps before must do
 		}
-		if !few {
+		if err != nil {
+			return d, gaps, err
+		}
+		if d = next; min(d.sides[0].known, d.sides[1].known) >= enoughSteps {
 			break
+		}
+	}
+	return d, gaps, nil
+}
+
+// bandwidthBy is bandwidthSides of steps of one length.
+func bandwidthBy(ctx context.Context, src source, step time.Duration, sides [2]*diffSide, part Part, held int) (d bandwidthDiff, gaps []journal.Gap, err error) {
+	d.step = step
+	for i, s := range sides {
+		more, err := d.sides[i].take(ctx, src, s.r, step, part, held)
+		if gaps = append(gaps, more...); err != nil {
+			return d, gaps, err
 		}
 	}
 	return d, gaps, nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -127,6 +128,29 @@ func TestDiffRefuses(t *testing.T) {
 	stop := errors.New("enough")
 	if _, err := diff(t.Context(), m, 0, filter.Span{Session: "1"}, filter.Span{Session: "2"}, Part{}, func(*Difference) error { return stop }); err != stop {
 		t.Error(err)
+	}
+}
+
+// A range may be so much longer than the other that it has too many of the steps
+// that the other one wants.
+func TestDiffOfALongAndAShortRange(t *testing.T) {
+	m := &memory{}
+	at := clock(t, "08:00:00")
+	for day := range 100 {
+		m.add(1, at.Add(-time.Duration(500-day)*24*time.Hour), "650 BW 100 10\r\n")
+	}
+	for second := range 600 {
+		m.add(1, at.Add(time.Duration(second)*time.Second), "650 BW 200 20\r\n")
+	}
+	var got []string
+	_, err := diff(t.Context(), m, 0, filter.Span{Until: at}, filter.Span{Since: at}, Part{Memory: 16 << 20}, func(d *Difference) error {
+		if d.StepS > 0 {
+			got = append(got, fmt.Sprint(d.What, " ", d.StepS, " ", *d.A.Mean, " ", *d.B.Mean, " ", d.Verdict))
+		}
+		return nil
+	})
+	if want := []string{"read 600 100 200 too few", "written 600 10 20 too few"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 
