@@ -142,6 +142,52 @@ func TestDecodingAheadEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// Also where that comes while the last block is decoded, and who walks is busy.
+func TestDecodingTheLastBlockEndsWithItsContext(t *testing.T) {
+	f := openFileTest(t, talked(t, nil), nil)
+	var begins []uint64
+	for next := uint64(1); ; {
+		st, err := f.Fetch(within(t), next, Range{})
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		begins, next = append(begins, st.First), st.Last+1
+	}
+	k := len(begins)
+	b, err := f.Bounds(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Range{From: begins[k-3], To: b.Last} // the first of these is not decoded ahead
+	want := int(r.To - r.From + 1)
+	for range 100 {
+		ctx, cancel := context.WithCancel(within(t))
+		last := make(chan struct{})
+		got, err := 0, error(nil)
+		for m, e := range Making(ctx, several{f, 3}, r, func(rec *Record) (_ struct{}) {
+			if rec.Seq == r.To {
+				cancel()
+				close(last)
+			}
+			return
+		}) {
+			if err = e; err != nil {
+				break
+			}
+			if got++; m.Seq == begins[k-2] {
+				<-last
+			}
+		}
+		cancel()
+		if err == nil && got != want || err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatalf("%d of %d records, %v", got, want, err)
+		}
+	}
+}
+
 // What is recorded while the end is read is read too, as without decoders.
 func TestDecodingAheadGoesOnWithWhatComes(t *testing.T) {
 	j := openTest(t, "", Options{MaxSize: 32 << 20, sealBytes: 8 << 10})

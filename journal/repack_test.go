@@ -219,3 +219,50 @@ func TestRepackTwiceAndTooLate(t *testing.T) {
 		t.Error("what was evicted came back")
 	}
 }
+
+// What was packed again leaves as a whole when its turn comes, and what is told of
+// its circuits with it.
+func TestPackedBlocksAreEvicted(t *testing.T) {
+	j := openTest(t, "", Options{MaxSize: MinMaxSize, sealBytes: 320 << 10}) // two of these batches make a block
+	hold(t, j)
+	lagging(t, j, 6000)
+	before := len(indexOf(t, j.store))
+	release(t, j)
+	if err := j.Pack(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := j.Bounds(within(t)); err != nil || b.First != 1 || len(indexOf(t, j.store)) >= before {
+		t.Fatalf("%+v, %v, %d blocks of %d: the test tests nothing", b, err, len(indexOf(t, j.store)), before)
+	}
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for gone := false; !gone; {
+		var evs []event.Event
+		for range 100 {
+			evs = append(evs, raw("650 HS_DESC %x", rnd.Perm(150)))
+		}
+		appendAll(t, j, evs...)
+		waitForSealer(t, j)
+		b, err := j.Bounds(within(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if recs, gaps := readAll(t, j, Range{}); !slices.Equal(numbers(recs), span(b.First, b.Last)) || len(gaps) > 0 {
+			t.Fatalf("%d records from %d, %v; want %d to %d", len(recs), recs[0].Seq, gaps, b.First, b.Last)
+		}
+		gone = b.First > 6000
+	}
+	blocks := map[uint64]bool{}
+	for _, h := range indexOf(t, j.store) {
+		blocks[h.first] = true
+	}
+	if err := j.store.view(func(tx *txn) error {
+		return tx.optional(bucketEntities).each(func(k []byte, _ held) error {
+			if !blocks[beNumber(k)] {
+				t.Errorf("there are entities of a block that begins with record %d, and no such block", beNumber(k))
+			}
+			return nil
+		})
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
