@@ -95,6 +95,19 @@ func TestAtOnceNeverWaits(t *testing.T) {
 	p := r.login()
 	p.send("SETEVENTS NOTICE\r\n")
 	p.expect("250 OK")
+	r.rest()
+	big := "650 NOTICE " + strings.Repeat("x", 8<<20) // more than any socket takes
+	published := make(chan struct{})
+	go func() {
+		r.log.arrive(time.Time{}, big)
+		close(published)
+	}()
+	select {
+	case <-published:
+	case <-time.After(patience):
+		t.Fatal("who publishes waits for who does not read")
+	}
+	p.expect(big)
 	const events = 12_000
 	pad := strings.Repeat("x", 1000)
 	for i := range events {
@@ -102,5 +115,42 @@ func TestAtOnceNeverWaits(t *testing.T) {
 	}
 	for i := range events {
 		p.expect(fmt.Sprintf("650 NOTICE %d %s", i, pad))
+	}
+}
+
+// What is left of a commit is delivered too, and whoever calls meanwhile is heard.
+func TestAtOnceLeavesNothingBehind(t *testing.T) {
+	r := newRig(t, Access{NoAuth: true})
+	p := r.login()
+	p.send("SETEVENTS BW\r\n")
+	p.expect("250 OK")
+	for i := range 30 {
+		r.rest()
+		var wires []string
+		for k := range 5 { // more than a chunk
+			wires = append(wires, fmt.Sprintf("650 BW %d %d", i, k))
+		}
+		r.log.arrive(time.Time{}, wires...)
+		for _, w := range wires {
+			p.expect(w)
+		}
+	}
+	o := r.rest()
+	called, again := false, make(chan struct{})
+	r.log.whenAsked(func() { // by who has the turn, one after the other
+		if !called {
+			called = true
+			o.wake()
+			return
+		}
+		r.log.whenAsked(nil)
+		close(again)
+	})
+	r.log.arrive(time.Time{}, "650 BW 1 1")
+	p.expect("650 BW 1 1")
+	select {
+	case <-again:
+	case <-time.After(patience):
+		t.Error("who called while an event was delivered at once was not heard")
 	}
 }

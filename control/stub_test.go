@@ -235,6 +235,14 @@ type memory struct {
 	evicted uint64                // numbers up to here are gone
 	lost    map[event.Type]uint64 // told once, with the next chunk
 	fault   error                 // of every cursor's Next
+	asked   func()                // if set: called by every cursor's Next
+}
+
+// whenAsked makes every cursor's Next call do first.
+func (m *memory) whenAsked(do func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.asked = do
 }
 
 // fail makes cursors fail from now on.
@@ -381,6 +389,12 @@ func (c *memCursor) Close() {
 }
 
 func (c *memCursor) Next(context.Context) (journal.Chunk, error) {
+	c.m.mu.Lock()
+	asked := c.m.asked
+	c.m.mu.Unlock()
+	if asked != nil {
+		asked()
+	}
 	c.m.mu.Lock()
 	defer c.m.mu.Unlock()
 	var chunk journal.Chunk
