@@ -225,7 +225,7 @@ func (x *exporter) run(ctx context.Context, rd *daemon.Reader, r journal.Range) 
 		return fmt.Errorf("%w\n  %s", err, x.left())
 	}
 	if n == 0 {
-		x.p.nothing(x.what+" selected", r)
+		x.p.nothing(x.c, x.what+" selected", r)
 		x.tellBounds(b)
 	}
 	if file == nil {

@@ -178,7 +178,7 @@ func (p program) question(c *cli.Context, q query.Question, nothing string, peop
 			err = ferr
 		}
 		if rows == 0 && err == nil {
-			p.nothing(nothing, r)
+			p.nothing(c, nothing, r)
 			err = p.tellElsewhere(c, rd, r)
 		}
 		if notes.Undecided > 0 {
@@ -228,11 +228,17 @@ func (p program) words(c *cli.Context, q query.Question) (*query.Options, error)
 	return o, nil
 }
 
-// nothing tells on standard error that an answer has no rows.
-func (p program) nothing(what string, r journal.Range) {
-	when := ""
+// nothing tells on standard error that an answer has no rows, and of what range.
+func (p program) nothing(c *cli.Context, what string, r journal.Range) {
+	when, loc := "", p.location(c)
+	if r.Session != 0 {
+		when = fmt.Sprintf(" in session %d", r.Session)
+	}
 	if !r.Since.IsZero() {
-		when = " since " + r.Since.In(p.loc).Format(shortTime)
+		when += " since " + r.Since.In(loc).Format(shortTime)
+	}
+	if !r.Until.IsZero() {
+		when += " until " + r.Until.In(loc).Format(shortTime)
 	}
 	fmt.Fprintf(p.stderr, "-- no %s%s --\n", what, when)
 }
