@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -45,13 +46,17 @@ func Listen(ctx context.Context, address, group string) (net.Listener, error) {
 	}
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", address)
-	if errors.Is(err, syscall.EADDRINUSE) {
+	switch {
+	case err == nil:
+		return ln, nil
+	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("control: listen on %s: another process has this port, a tor or a torjournal perhaps: choose another one: %w", address, err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("control: listen on %s: no interface of this machine has this address: choose one of its own: %w", address, err)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("control: listen on %s: this user may not: choose a port from 1024 up: %w", address, err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("control: listen: %w", err)
-	}
-	return ln, nil
+	return nil, fmt.Errorf("control: listen: %w", err)
 }
 
 // tcpAddress completes an address: a port alone, with or without a colon, is
@@ -81,7 +86,15 @@ func listenUnix(ctx context.Context, path, group string) (net.Listener, error) {
 		return nil, err
 	}
 	ln, err := ListenOwn(ctx, path)
-	if err != nil {
+	switch folder := filepath.Dir(path); {
+	case err == nil:
+	case errors.Is(err, syscall.ENOENT):
+		return nil, fmt.Errorf("control: listen on unix:%s: there is no folder %s: make it, or choose another: %w", path, folder, err)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("control: listen on unix:%s: this user may not write in the folder %s: choose another: %w", path, folder, err)
+	case errors.Is(err, syscall.EINVAL):
+		return nil, fmt.Errorf("control: listen on unix:%s: its %d bytes are more than a socket's path may have: choose a shorter one: %w", path, len(path), err)
+	default:
 		return nil, fmt.Errorf("control: listen: %w", err)
 	}
 	if err := ShareSocket(path, group); err != nil {

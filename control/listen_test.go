@@ -85,7 +85,9 @@ func TestListenRefuses(t *testing.T) {
 	tests := []struct{ address, group, want string }{
 		{busy.Addr().String(), "", "choose another"},
 		{"unix:" + file, "", "no socket"},
-		{"unix:" + filepath.Join(dir, "none", "x"), "", "no such file"},
+		{"unix:" + filepath.Join(dir, "none", "x"), "", "no folder " + filepath.Join(dir, "none") + ": make it"},
+		{"unix:" + filepath.Join(dir, strings.Repeat("x", 150)), "", "choose a shorter one"},
+		{"192.0.2.1:0", "", "choose one of its own"},
 		{"unix:" + filepath.Join(dir, "x"), "no-such-group", "no-such-group"},
 		{"127.0.0.1:0", "daemon", "Unix socket"},
 		{"localhost", "", "HOST:PORT"},
