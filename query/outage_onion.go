@@ -18,8 +18,9 @@ const (
 	shortestNoVisitor = 30 * time.Second
 )
 
-// maxServices bounds how many onion services of a session are followed. = 64
-// KiB; who hosts more has other means.
+// maxServices bounds how many onion services of a session are followed, and of
+// each the circuits and the uploads that are under way: who has more has other
+// means.
 const maxServices = 1024
 
 // outageOnions finds outages of the onion services that tor hosts, within a
@@ -205,11 +206,16 @@ func (n *outageOnions) gone(rec *journal.Record, ev *event.Circuit) {
 		n.lose(rec, s, ev.ID, why)
 		return
 	}
-	if ev.Purpose != serviceRend && ev.Purpose != serviceIntro || ev.Status != statusFailed || ownWill[ev.Reason] {
+	if ev.Purpose != serviceRend && ev.Purpose != serviceIntro {
 		return
 	}
 	s := n.service(ev.RendQuery)
 	if s == nil {
+		return
+	}
+	begun, tried := s.trying[ev.ID]
+	delete(s.trying, ev.ID)
+	if ev.Status != statusFailed || ownWill[ev.Reason] {
 		return
 	}
 	if ev.Purpose == serviceIntro {
@@ -218,8 +224,7 @@ func (n *outageOnions) gone(rec *journal.Record, ev *event.Circuit) {
 		}
 		return
 	}
-	if begun, ok := s.trying[ev.ID]; ok {
-		delete(s.trying, ev.ID)
+	if tried {
 		n.failRendezvous(rec, s, begun)
 	}
 }

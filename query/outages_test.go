@@ -225,6 +225,13 @@ func TestOutagesOfOnionServices(t *testing.T) {
 	f("visitors do not come through", up+rendezvous(0, 1, "_MINOR ID PURPOSE_CHANGED")+rendezvous(1, 12, " ID FAILED")+rendezvous(13, 1, "_MINOR ID PURPOSE_CHANGED"),
 		`{"session":1,"what":"onion","onion":"abc","without":"rendezvous","begin":"08:20:05.000000Z","end":"08:21:06.000000Z","length_ms":61000,"failed":12,"evidence":[9,28,30,32,34]}`)
 	f("one visitor does not", up+rendezvous(1, 4, " ID FAILED"))
+	var others strings.Builder // that end otherwise
+	for i := range maxServices + 100 {
+		fmt.Fprintf(&others, "08:10:00 CIRC %d EXTENDED $A~a PURPOSE=HS_SERVICE_REND HS_STATE=HSSR_CONNECTING REND_QUERY=abc\n", 5000+i)
+		fmt.Fprintf(&others, "08:10:01 CIRC %d FAILED $A~a PURPOSE=HS_SERVICE_REND HS_STATE=HSSR_CONNECTING REND_QUERY=abc REASON=FINISHED\n", 5000+i)
+	}
+	f("visitors do not come through after very many others", up+others.String()+rendezvous(1, 12, " ID FAILED")+rendezvous(13, 1, "_MINOR ID PURPOSE_CHANGED"),
+		`{"session":1,"what":"onion","onion":"abc","without":"rendezvous","begin":"08:20:05.000000Z","end":"08:21:06.000000Z","length_ms":61000,"failed":12,"evidence":[2255,2274,2276,2278,2280]}`)
 }
 
 // What stood when the recorder attached is known from the snapshot.
