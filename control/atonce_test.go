@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -152,5 +153,35 @@ func TestAtOnceLeavesNothingBehind(t *testing.T) {
 	case <-again:
 	case <-time.After(patience):
 		t.Error("who called while an event was delivered at once was not heard")
+	}
+}
+
+// Who does not read waits with empty hands: no more is taken for him than what
+// his socket takes.
+func TestAtOnceTakesNothingForAFullSocket(t *testing.T) {
+	r := newRig(t, Access{NoAuth: true})
+	p := r.login()
+	p.send("SETEVENTS NOTICE\r\n")
+	p.expect("250 OK")
+	notice := func(i int) string { return fmt.Sprintf("650 NOTICE %d %s", i, strings.Repeat("x", 1000)) }
+	var asked atomic.Int32
+	r.log.whenAsked(func() { asked.Add(1) })
+	n := 0
+	for begin, full := time.Now(), false; ; n++ {
+		asked.Store(0)
+		r.log.arrive(time.Time{}, notice(n))
+		if full && asked.Load() == 0 {
+			break // it waits for room
+		}
+		if time.Since(begin) > patience {
+			t.Fatal("events are taken from the journal for who does not read")
+		}
+		o := r.rest() // it has written that one: there was room again
+		if err := o.w.room.raw.Control(func(fd uintptr) { full = !hasRoom(fd) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range n + 1 {
+		p.expect(notice(i))
 	}
 }
