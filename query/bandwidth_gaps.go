@@ -19,11 +19,11 @@ import (
 // UnrecordedBytes is a time without BW events in the life of one tor, and what
 // it carried then, to a second's bytes or two.
 type UnrecordedBytes struct {
-	From         Stamp  `json:"from"`       // last BW event before it, or when tor began
-	To           Stamp  `json:"to"`         // beginning of the second of the first one after it
-	Seconds      int64  `json:"seconds"`    // of it that were not recorded: the snapshots may have more than one such time between them
-	ReadBytes    uint64 `json:"read_bytes"` // in all these seconds
-	WrittenBytes uint64 `json:"written_bytes"`
+	From         Stamp  `json:"from"`          // last BW event before it, or when tor began
+	To           Stamp  `json:"to"`            // beginning of the second of the first one after it
+	Seconds      int64  `json:"seconds"`       // of it that were not recorded: the snapshots may have more than one such time between them
+	ReadBytes    uint64 `json:"read_bytes"`    // in all these seconds
+	WrittenBytes uint64 `json:"written_bytes"` // likewise
 }
 
 const (

@@ -7,14 +7,14 @@ import (
 
 // BandwidthTotal is what the steps of an answer carried together.
 type BandwidthTotal struct {
-	Time         Stamp  `json:"time"`    // beginning of the first step
-	Until        Stamp  `json:"until"`   // end of the last one
-	StepS        int64  `json:"step_s"`  // length of a step, in seconds
-	Steps        int64  `json:"steps"`   // how many there are
-	UnknownSteps int64  `json:"unknown"` // of them those without any BW event
-	Seconds      int64  `json:"seconds"` // BW events: the seconds that are known
-	ReadBytes    uint64 `json:"read_bytes"`
-	WrittenBytes uint64 `json:"written_bytes"`
+	Time         Stamp  `json:"time"`          // beginning of the first step
+	Until        Stamp  `json:"until"`         // end of the last one
+	StepS        int64  `json:"step_s"`        // length of a step, in seconds
+	Steps        int64  `json:"steps"`         // how many there are
+	UnknownSteps int64  `json:"unknown"`       // of them those without any BW event
+	Seconds      int64  `json:"seconds"`       // BW events: the seconds that are known
+	ReadBytes    uint64 `json:"read_bytes"`    // of all steps
+	WrittenBytes uint64 `json:"written_bytes"` // likewise
 
 	*BandwidthRates // if any second is known
 
@@ -23,12 +23,12 @@ type BandwidthTotal struct {
 
 // BandwidthRates says how fast it went, in bytes a second.
 type BandwidthRates struct {
-	MeanRead    uint64 `json:"mean_read"` // bytes by the seconds that are known
-	MeanWritten uint64 `json:"mean_written"`
-	PeakRead    uint64 `json:"peak_read"` // most in one second
-	PeakWritten uint64 `json:"peak_written"`
-	P95Read     uint64 `json:"p95_read"` // 95 % of the steps were no faster: a step's rate is its bytes by its known seconds, and one without any does not count
-	P95Written  uint64 `json:"p95_written"`
+	MeanRead    uint64 `json:"mean_read"`    // bytes by the seconds that are known
+	MeanWritten uint64 `json:"mean_written"` // likewise
+	PeakRead    uint64 `json:"peak_read"`    // most in one second
+	PeakWritten uint64 `json:"peak_written"` // likewise
+	P95Read     uint64 `json:"p95_read"`     // 95 % of the steps were no faster: a step's rate is its bytes by its known seconds, and one without any does not count
+	P95Written  uint64 `json:"p95_written"`  // likewise
 }
 
 // Place is Row's.

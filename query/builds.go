@@ -28,7 +28,7 @@ const timeoutStep = 0.1
 
 // Build is one row about how long circuits took to build.
 type Build struct {
-	What     string `json:"what"`               // see the constants
+	What     string `json:"what"`               // see BuildSum
 	Circuits *int   `json:"circuits,omitempty"` // with a build time: all of them, or those of a bucket
 	Learning *int   `json:"learning,omitempty"` // of builds: that were left out, because tor was learning its timeout or only measured
 
@@ -44,15 +44,15 @@ type Build struct {
 
 // BuildTimes is a distribution; percentiles are by nearest rank.
 type BuildTimes struct {
-	MeanMS int64 `json:"mean_ms"`
-	MinMS  int64 `json:"min_ms"`
-	P10MS  int64 `json:"p10_ms"`
-	P50MS  int64 `json:"p50_ms"`
-	P80MS  int64 `json:"p80_ms"`
-	P90MS  int64 `json:"p90_ms"`
-	P95MS  int64 `json:"p95_ms"`
-	P99MS  int64 `json:"p99_ms"`
-	MaxMS  int64 `json:"max_ms"`
+	MeanMS int64 `json:"mean_ms"` // in whole ms, as all of these
+	MinMS  int64 `json:"min_ms"`  // the shortest
+	P10MS  int64 `json:"p10_ms"`  // a tenth was no longer
+	P50MS  int64 `json:"p50_ms"`  // half of them
+	P80MS  int64 `json:"p80_ms"`  // 80 %, at which tor puts its timeout
+	P90MS  int64 `json:"p90_ms"`  // nine of ten
+	P95MS  int64 `json:"p95_ms"`  // 95 %
+	P99MS  int64 `json:"p99_ms"`  // 99 %
+	MaxMS  int64 `json:"max_ms"`  // the longest
 }
 
 // TimeoutSet is a BUILDTIMEOUT_SET event, as tor wrote it (control-spec, section

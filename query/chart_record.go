@@ -23,7 +23,7 @@ const (
 type Hole struct {
 	From   Stamp  `json:"from,omitzero"`    // absent if it is not known
 	To     Stamp  `json:"to,omitzero"`      // absent while it lasts
-	Cause  string `json:"cause"`            // see the constants
+	Cause  string `json:"cause"`            // see HoleStopped
 	Detail string `json:"detail,omitempty"` // what the recorder said of it
 	Events uint64 `json:"events,omitempty"` // that are missing, where that is known
 	Record uint64 `json:"record"`           // number of the one that tells of it

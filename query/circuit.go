@@ -26,7 +26,7 @@ type Circuit struct {
 	Built        Stamp    `json:"built,omitzero"`          // arrival of the first BUILT
 	Closed       Stamp    `json:"closed,omitzero"`         // arrival of its end, FAILED or CLOSED
 	Status       string   `json:"status,omitempty"`        // last status word of its CIRC events, as tor wrote it
-	Outcome      string   `json:"outcome"`                 // ours, see the constants
+	Outcome      string   `json:"outcome"`                 // ours: see Building
 	Purpose      string   `json:"purpose,omitempty"`       // last one
 	HSState      string   `json:"hs_state,omitempty"`      // last one
 	BuildFlags   string   `json:"build_flags,omitempty"`   // last ones, comma-separated as tor wrote them

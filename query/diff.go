@@ -51,13 +51,13 @@ const significant = 0.05
 
 // Difference is one row: one thing in the two ranges.
 type Difference struct {
-	What    string `json:"what"`           // see the constants
-	Name    string `json:"name,omitempty"` // of a reason, with the remote reason behind a slash, or a guard
-	A       Side   `json:"a"`
-	B       Side   `json:"b"`
-	Verdict string `json:"verdict,omitempty"` // see the constants
+	What    string `json:"what"`              // see DiffRange
+	Name    string `json:"name,omitempty"`    // of a reason, with the remote reason behind a slash, or a guard
+	A       Side   `json:"a"`                 // the first range
+	B       Side   `json:"b"`                 // the second one
+	Verdict string `json:"verdict,omitempty"` // see Rose
 
-	Test  string   `json:"test,omitempty"`  // by which it was compared, see the constants
+	Test  string   `json:"test,omitempty"`  // by which it was compared: see FisherTest
 	P     *float64 `json:"p,omitempty"`     // how likely chance makes as great a difference
 	PAll  *float64 `json:"p_all,omitempty"` // the same with the number of tests of this answer taken into account (Holm)
 	Above *float64 `json:"above,omitempty"` // of builds, read and written: how likely one of B is above one of A
@@ -70,9 +70,9 @@ type Difference struct {
 
 // Side is one range in a Difference.
 type Side struct {
-	Since    Stamp    `json:"since,omitzero"` // of range: as it was asked for
-	Until    Stamp    `json:"until,omitzero"`
-	Session  uint64   `json:"session,omitempty"`
+	Since    Stamp    `json:"since,omitzero"`     // of range: as it was asked for
+	Until    Stamp    `json:"until,omitzero"`     // likewise
+	Session  uint64   `json:"session,omitempty"`  // likewise, if it is one session
 	Sessions *int     `json:"sessions,omitempty"` // of range: of which there are records
 	Seconds  *int64   `json:"seconds,omitempty"`  // of range: of which the bandwidth is known
 	Versions []string `json:"versions,omitempty"` // of version, in the order in which they ran
@@ -84,7 +84,7 @@ type Side struct {
 	RateHigh *float64 `json:"rate_high,omitempty"` // likewise
 
 	MedianMS *int64 `json:"median_ms,omitempty"` // of builds
-	P90MS    *int64 `json:"p90_ms,omitempty"`
+	P90MS    *int64 `json:"p90_ms,omitempty"`    // likewise: nine of ten took no longer
 
 	Steps  *int    `json:"steps,omitempty"`  // of read and written: that are known for a half at least
 	Mean   *uint64 `json:"mean,omitempty"`   // bytes a second, over the seconds that are known

@@ -24,7 +24,7 @@ const (
 // Finding is one row: what is wrong, by one rule.
 type Finding struct {
 	Rule     string   `json:"rule"`            // its name, which stays
-	Severity string   `json:"severity"`        // see the constants
+	Severity string   `json:"severity"`        // see FindingError
 	What     string   `json:"what"`            // what is wrong, in a plain sentence
 	Count    int      `json:"count,omitempty"` // how often that was seen
 	Of       int      `json:"of,omitempty"`    // among how many

@@ -53,7 +53,7 @@ const (
 
 // Failure is one row: a group of circuits, and how many of them failed.
 type Failure struct {
-	By           string   `json:"by"`                      // see the constants
+	By           string   `json:"by"`                      // see ByLink
 	Link         []string `json:"link,omitempty"`          // from and to
 	Relay        string   `json:"relay,omitempty"`         // a relay, or a guard; "?" of circuits without a hop
 	Position     int      `json:"position,omitempty"`      // of the hop that was not reached
@@ -67,7 +67,7 @@ type Failure struct {
 	RateLow      float64  `json:"rate_low"`                // the rate lies between these two with 95 % certainty, by Wilson
 	RateHigh     float64  `json:"rate_high"`               // likewise
 	Neighbours   int      `json:"neighbours,omitempty"`    // of a relay: different ones next to it on the circuits that failed there
-	Sure         string   `json:"sure,omitempty"`          // of a relay: see the constants
+	Sure         string   `json:"sure,omitempty"`          // of a relay: see Likely
 	LastTime     Stamp    `json:"last_time,omitzero"`      // when a circuit of the group failed last
 	LastSession  uint64   `json:"last_session,omitempty"`  // which one that was
 	LastID       string   `json:"last_id,omitempty"`       // likewise

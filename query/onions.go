@@ -29,7 +29,7 @@ const (
 // running. Of a client it is the share of the connections to the service that
 // succeeded, of those that were decided.
 type Onion struct {
-	Role          string          `json:"role"`                    // see the constants
+	Role          string          `json:"role"`                    // see OnionService
 	Address       string          `json:"address,omitempty"`       // without ".onion"; absent: of all whose address is not known, or hidden by the role
 	First         Stamp           `json:"first,omitzero"`          // of what the range tells of it, the first thing; absent: it stood all the time
 	Last          Stamp           `json:"last,omitzero"`           // the last one

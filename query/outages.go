@@ -59,10 +59,10 @@ type Outage struct {
 	What     string   `json:"what"`                // whose it is: client or onion
 	Onion    string   `json:"onion,omitempty"`     // the service's address, without ".onion"
 	Without  string   `json:"without,omitempty"`   // what the service was without: introduction, descriptor, rendezvous
-	Begin    Stamp    `json:"begin"`               // see above
+	Begin    Stamp    `json:"begin"`               // when it began
 	End      Stamp    `json:"end,omitzero"`        // absent while it lasts
 	LengthMS *int64   `json:"length_ms,omitempty"` // from begin to end, in whole ms
-	Cause    string   `json:"cause,omitempty"`     // see the constants; absent if the record shows none
+	Cause    string   `json:"cause,omitempty"`     // see CauseGuardLost; absent if the record shows none
 	Detail   string   `json:"detail,omitempty"`    // what the record shows of it, in tor's words
 	Failed   int      `json:"failed,omitempty"`    // circuits, uploads or rendezvous that failed
 	Purposes []string `json:"purposes,omitempty"`  // of the circuits that failed, as tor writes them: others were not tried

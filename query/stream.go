@@ -27,7 +27,7 @@ type Stream struct {
 	Succeeded    Stamp    `json:"succeeded,omitzero"`      // arrival of the first SUCCEEDED
 	Closed       Stamp    `json:"closed,omitzero"`         // arrival of its end, FAILED or CLOSED
 	Status       string   `json:"status,omitempty"`        // last status word of its STREAM events, as tor wrote it
-	Outcome      string   `json:"outcome"`                 // ours, see the constants
+	Outcome      string   `json:"outcome"`                 // ours: see Opening; open, failed, closed and lost as of a circuit
 	ConnectMS    *int64   `json:"connect_ms,omitempty"`    // succeeded minus opened, in whole ms
 	Reason       string   `json:"reason,omitempty"`        // of FAILED; of CLOSED if it did not fail
 	RemoteReason string   `json:"remote_reason,omitempty"` // that came with Reason

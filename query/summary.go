@@ -29,7 +29,7 @@ const (
 
 // Summary is one row of what happened in a range.
 type Summary struct {
-	What string `json:"what"` // see the constants
+	What string `json:"what"` // see SummaryRange
 
 	First    Stamp  `json:"first,omitzero"`     // of range: arrival of its first record; of warning: of the first such line
 	Last     Stamp  `json:"last,omitzero"`      // likewise of the last one
