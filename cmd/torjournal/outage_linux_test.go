@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/base64"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"regexp"
@@ -99,7 +101,8 @@ func startLimited(t *testing.T, size int64, journal string, args ...string) *rec
 }
 
 // startFull starts a recorder whose journal cannot grow, and returns when
-// events are missing in it.
+// events are missing in it. The file may have room for a MiB, so what is
+// recorded are texts that no compression shortens much.
 func startFull(t *testing.T, journal, port string, args ...string) *recorder {
 	t.Helper()
 	info, err := os.Stat(journal)
@@ -110,10 +113,10 @@ func startFull(t *testing.T, journal, port string, args ...string) *recorder {
 	r.answers()
 	r.attached()
 	sub := subscribe(t, port, ownCookie, "CONF_CHANGED")
-	n := 0
+	random, text := rand.NewChaCha8([32]byte{}), make([]byte, 12<<10)
 	r.await("events are missing", func() bool {
-		n++
-		sub.must(t, fmt.Sprintf("SETCONF ContactInfo=\"%d %s\"", n, strings.Repeat("x", 2000)))
+		_, _ = random.Read(text)
+		sub.must(t, fmt.Sprintf("SETCONF ContactInfo=%q", base64.StdEncoding.EncodeToString(text)))
 		return r.status().Journal.Unjournaled > 20
 	})
 	return r
