@@ -65,6 +65,7 @@ func (p program) run(c *cli.Context) error {
 		return p.file.place(err)
 	}
 	cfg.Hangup, cfg.Reread = hangup, p.limitsReader(c, cfg.Logger)
+	shortenTurns()
 	if err := daemon.Run(c.Context, cfg); err != nil {
 		return err
 	}

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -154,80 +152,4 @@ func (b *bench) exports(ctx context.Context, path string, events int, format, ou
 		what: fmt.Sprintf("`export --format %s` of %s events", format, count(float64(events))),
 		ours: fmt.Sprintf("%s events/s (%.1f s, CPU time %.1f s, %s in memory, a file of %s)", count(perSecond), r.took.Seconds(), r.cpu.Seconds(), mib(float64(r.most)), mib(float64(file.Size()))),
 	}.aim(perSecond, atLeast(5e5), "%.0f/s")}, nil
-}
-
-// beside measures what a recorder's events wait for while others read its
-// history: in turns alone, beside a question and beside an export.
-func (b *bench) beside(ctx context.Context, dir, path string) (rows []row, err error) {
-	if b.asked != "" {
-		return nil, nil
-	}
-	r, err := b.record(ctx, torjournal, dir, "unix:"+b.socket("ctl"))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, r.stop()) }()
-	trip, err := newRoundTrip(r, b.client)
-	if err != nil {
-		return nil, err
-	}
-	defer trip.close()
-	const perSecond = 100
-	each, rounds := pick(b, 8*time.Second, 3*time.Second), pick(b, 4, 1)
-	cases := []struct {
-		what string
-		args []string
-		took []time.Duration
-		ran  int
-	}{
-		{what: "alone"},
-		{what: "beside `query failures`", args: []string{"query", "failures", "--by", "link", "--since", "30d"}},
-		{what: "beside `export`", args: []string{"export", "--since", "30d", "--format", "jsonl", "--to", "-"}},
-	}
-	for range rounds {
-		for i := range cases {
-			c := &cases[i]
-			reading, stop := context.WithCancel(ctx)
-			ended := make(chan error, 1)
-			go func() {
-				var err error
-				for len(c.args) > 0 && reading.Err() == nil && err == nil {
-					cmd := exec.CommandContext(reading, b.program, append(slices.Clone(c.args), "--journal", path)...)
-					var said bytes.Buffer
-					cmd.Stdout, cmd.Stderr = io.Discard, &said
-					if err = cmd.Run(); err != nil {
-						err = fmt.Errorf("%w: %s", err, said.String())
-					}
-					c.ran++
-				}
-				if reading.Err() != nil {
-					err = nil // it was ended
-				}
-				ended <- err
-			}()
-			trip.took = nil
-			err := trip.run(perSecond, each)
-			stop()
-			if err = errors.Join(err, <-ended); err != nil {
-				return rows, err
-			}
-			c.took = append(c.took, trip.took...)
-		}
-	}
-	alone := cases[0].took
-	for i := range cases {
-		c := &cases[i]
-		slices.Sort(c.took)
-		p99 := percentile(c.took, 99)
-		out := row{
-			what: fmt.Sprintf("source → subscriber, %d events/s, %s", perSecond, c.what),
-			ours: fmt.Sprintf("p50 %s, p99 %s", micros(percentile(c.took, 50)), micros(p99)),
-		}
-		if i > 0 {
-			out.peer = "alone p99 " + micros(percentile(alone, 99))
-			out = out.against(float64(p99), float64(percentile(alone, 99)), atMost(1.5))
-		}
-		rows = append(rows, out)
-	}
-	return rows, nil
 }
