@@ -155,14 +155,13 @@ func (l *life) describe(path event.Path, flags, purpose, hsState string, words i
 	if path != "" {
 		l.hops(string(path), words)
 	}
-	if flags != "" {
-		l.buildFlags = words.word(flags)
-	}
-	if purpose != "" {
-		l.purpose = words.word(purpose)
-	}
-	if hsState != "" {
-		l.hsState = words.word(hsState)
+	for _, said := range [...]struct {
+		of *string
+		is string
+	}{{&l.buildFlags, flags}, {&l.purpose, purpose}, {&l.hsState, hsState}} {
+		if said.is != "" && said.is != *said.of { // most events repeat what is known
+			*said.of = words.word(said.is)
+		}
 	}
 }
 

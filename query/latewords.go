@@ -6,7 +6,12 @@ import "time"
 // still come. Its zero value holds none.
 type lateWords struct {
 	until map[string]time.Time
-	queue []string // in the order in which they were let go
+	queue []lateWord // in the order in which they were let go
+}
+
+type lateWord struct {
+	id    string
+	until time.Time
 }
 
 func (g *lateWords) add(id string, until time.Time) {
@@ -14,7 +19,7 @@ func (g *lateWords) add(id string, until time.Time) {
 		g.until = map[string]time.Time{}
 	}
 	g.until[id] = until
-	g.queue = append(g.queue, id)
+	g.queue = append(g.queue, lateWord{id, until})
 }
 
 func (g *lateWords) has(id string) bool {
@@ -27,12 +32,11 @@ func (g *lateWords) remove(id string) { delete(g.until, id) }
 
 // forget drops those of which no more is expected at t.
 func (g *lateWords) forget(t time.Time) {
-	for len(g.queue) > 0 {
-		until, ok := g.until[g.queue[0]]
-		if ok && !t.After(until) {
-			return
+	for len(g.queue) > 0 && t.After(g.queue[0].until) {
+		first := g.queue[0]
+		if until, ok := g.until[first.id]; ok && !until.After(first.until) { // else it was let go again
+			delete(g.until, first.id)
 		}
-		delete(g.until, g.queue[0])
 		g.queue = g.queue[1:]
 	}
 }

@@ -35,16 +35,17 @@ type being struct {
 	id      string
 	place   Place // of the record that was the first to name it
 
-	named   bool      // an event or a snapshot named it: it is a row
-	told    bool      // a record that names it lies before the end of the range
-	namedAt time.Time // arrival of the first record that did
-	closed  time.Time // arrival of the end
-	lostBy  time.Time // when it was gone without an end
-	stood   bool      // then because its session was over
-	inside  bool      // a record that mentions it lies in the range
-	awaited bool      // the census counts it among those whose end is to come
-	whole   bool      // the census counts it among the rows that are over
-	gone    bool      // the census has let it go before
+	named    bool      // an event or a snapshot named it: it is a row
+	told     bool      // a record that names it lies before the end of the range
+	namedAt  time.Time // arrival of the first record that did
+	closed   time.Time // arrival of the end
+	lostBy   time.Time // when it was gone without an end
+	stood    bool      // then because its session was over
+	inside   bool      // a record that mentions it lies in the range
+	awaited  bool      // the census counts it among those whose end is to come
+	measured bool      // the census counts it among those whose end may not be final
+	whole    bool      // the census counts it among the rows that are over
+	gone     bool      // the census has let it go before
 }
 
 func (b *being) of() *being { return b }
@@ -235,11 +236,11 @@ func (w *census[L]) stand(rec *journal.Record, ev *event.Journal, key string, ea
 // life returns the present session's life of that ID, which rec mentions. One
 // that was let go, and of which there is a late word, is nobody's.
 func (w *census[L]) life(id string, rec *journal.Record) L {
-	if w.gone.has(id) {
-		return w.born(being{session: w.session, id: id, gone: true})
-	}
 	l, ok := w.lives[id]
 	if !ok {
+		if w.gone.has(id) {
+			return w.born(being{session: w.session, id: id, gone: true})
+		}
 		l = w.born(being{session: w.session, id: strings.Clone(id)})
 		w.lives[l.of().id] = l
 		w.all = append(w.all, l)
@@ -302,14 +303,12 @@ func (w *census[L]) review(l L) {
 	l.of().told = l.of().told || l.of().named && w.before(w.last)
 	mine := w.mine(l)
 	w.await(l, mine && !l.of().ended() && !l.of().lost())
-	if t := l.of().closed.Add(lateBytes); mine && l.of().ended() && t.After(w.late) {
-		w.late = t
+	if mine && l.of().ended() {
+		if t := l.of().closed.Add(lateBytes); t.After(w.late) {
+			w.late = t
+		}
 	}
-	if mine && l.of().ended() && !l.over() {
-		w.measured[l] = true
-	} else if len(w.measured) > 0 {
-		delete(w.measured, l)
-	}
+	w.measure(l, mine && l.of().ended() && !l.over())
 	switch {
 	case !l.over() || l.of().whole:
 	case w.belongs(l) && w.wanted(l):
@@ -348,12 +347,23 @@ func (w *census[L]) complete(l L) {
 	for _, l := range slices.Clone(w.all) {
 		if l.of().place.After(*w.cut) {
 			w.await(l, false)
-			delete(w.measured, l)
+			w.measure(l, false)
 			if l.of().whole {
 				l.of().whole = false
 				w.letGo(l)
 			}
 		}
+	}
+}
+
+func (w *census[L]) measure(l L, measured bool) {
+	if l.of().measured == measured {
+		return
+	}
+	if l.of().measured = measured; measured {
+		w.measured[l] = true
+	} else {
+		delete(w.measured, l)
 	}
 }
 
@@ -392,7 +402,7 @@ func (w *census[L]) endSession() {
 			l.of().lostBy, l.of().stood = w.last, true
 		}
 		w.await(l, false)
-		delete(w.measured, l)
+		w.measure(l, false)
 		delete(w.lives, id)
 		w.keepOrDrop(l)
 	}

@@ -63,8 +63,9 @@ func (s stored) Parsed(ctx context.Context, r journal.Range) iter.Seq2[*reading,
 	return journal.Making(ctx, s.Reader, r, parse)
 }
 
+// parse makes the event of a record in place: walks copy the words that they keep.
 func parse(rec *journal.Record) event.Event {
-	ev, err := event.Parse(rec.Wire)
+	ev, err := event.ParseInPlace(rec.Wire)
 	if err != nil {
 		return nil
 	}

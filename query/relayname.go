@@ -8,7 +8,13 @@ import "strings"
 // relay is by what a relay is known again: its fingerprint, else all that
 // there is.
 func relay(name string) string {
-	if end := strings.IndexAny(name, "~="); end > 0 && name[0] == '$' {
+	if name == "" || name[0] != '$' {
+		return name
+	}
+	if end := strings.IndexByte(name, '~'); end > 0 {
+		name = name[:end]
+	}
+	if end := strings.IndexByte(name, '='); end > 0 {
 		name = name[:end]
 	}
 	return name
@@ -30,7 +36,11 @@ type relayNames map[string]string
 // key returns by what a relay is known, and remembers its name. Neither keeps
 // the memory of what the name stood in.
 func (n relayNames) key(name string) string {
-	kept, known := n[relay(name)]
+	by := relay(name)
+	kept, known := n[by]
+	if known && kept == name {
+		return kept[:len(by)]
+	}
 	if better := betterName(kept, name); !known || better != kept {
 		kept = strings.Clone(better)
 		n[relay(kept)] = kept

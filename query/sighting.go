@@ -142,7 +142,7 @@ func (ss sightings) see(k kind, rec *journal.Record, inside bool) {
 		s = ss.get(k)
 	}
 	if s == nil {
-		k = kind{k.of, strings.Clone(k.what), strings.Clone(k.by), strings.Clone(k.who)}
+		k = kind{event.Type(strings.Clone(string(k.of))), strings.Clone(k.what), strings.Clone(k.by), strings.Clone(k.who)}
 		s = &sighting{kind: k}
 		if ss[k.of] == nil {
 			ss[k.of] = map[kind]*sighting{}

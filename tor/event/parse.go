@@ -1,5 +1,10 @@
 package event
 
+import (
+	"bytes"
+	"unsafe"
+)
+
 // Parse returns the event of a wire form: one whole asynchronous reply, all
 // its lines with their CRLF, and nothing else. The result is a pointer to the
 // type's struct (*Circuit for CIRC, *Log for NOTICE …), or *Unknown for a type
@@ -11,8 +16,13 @@ package event
 //
 // The error, which wraps ErrNotEvent, says what keeps wire from being an
 // asynchronous reply; it does not quote wire, which may be private.
-func Parse(wire []byte) (Event, error) {
-	whole := string(wire)
+func Parse(wire []byte) (Event, error) { return ParseInPlace(bytes.Clone(wire)) }
+
+// ParseInPlace is Parse without the copy: the event's strings are parts of wire
+// and keep it in memory, with all that it is a part of, and nobody may change it
+// any more.
+func ParseInPlace(wire []byte) (Event, error) {
+	whole := unsafe.String(unsafe.SliceData(wire), len(wire))
 	f, err := cut(whole)
 	if err != nil {
 		return nil, err
