@@ -1,10 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +53,43 @@ func TestTurns(t *testing.T) {
 			return len(threads) > 3
 		})
 	}
+}
+
+// What reads history leaves a processor to the recorder that answers, and to
+// nobody if none does; a GOMAXPROCS of the user's own stays.
+func TestQuestionLeavesAProcessor(t *testing.T) {
+	needReal(t)
+	all := runtime.GOMAXPROCS(0)
+	r := startRecorder(t, journalIn(t), "--attach", "unix:"+t.TempDir()+"/nowhere", "--control", "unix:"+t.TempDir()+"/control")
+	uses := func(env string, n int) {
+		t.Helper()
+		var said lockedBuffer
+		cmd := exec.Command("torjournal", "replay", "--follow", "--journal", r.journal)
+		cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GOMAXPROCS=") }), "GODEBUG=schedtrace=10", env)
+		cmd.Stderr = &said
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}()
+		want := fmt.Sprintf(" gomaxprocs=%d ", n)
+		for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+			lines := strings.Split(strings.TrimSpace(said.String()), "\n")
+			if len(lines) > 20 && strings.Contains(lines[len(lines)-1], want) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("with %q it does not come to%s: %s", env, want, lines[len(lines)-1])
+			}
+		}
+	}
+	uses("A=1", max(1, all-1))
+	uses(fmt.Sprintf("GOMAXPROCS=%d", all+1), all+1)
+	_ = r.cmd.Process.Kill()
+	<-r.exited
+	uses("A=1", all)
 }
 
 // threadsOf returns how each thread of a process is scheduled.

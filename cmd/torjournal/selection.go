@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -139,5 +140,8 @@ func (p program) withReader(c *cli.Context, do func(ctx context.Context, rd *dae
 		return noJournal{err}
 	}
 	defer rd.Close()
+	if rd.Daemon() {
+		leaveProcessor(os.Getenv)
+	}
 	return do(c.Context, rd)
 }
