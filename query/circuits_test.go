@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -344,6 +345,16 @@ func TestCircuitsBeforeTheRangeAreForgotten(t *testing.T) {
 	}
 	if l := w.all[0]; l.id != "9" || l.read != 7 || !w.belongs(l) {
 		t.Errorf("kept %+v", l)
+	}
+}
+
+// A stream that comes late to a circuit that was let go keeps nothing of the line
+// that says so.
+func TestLateStreamsOfCircuitsKeepNoLine(t *testing.T) {
+	m := story(t, "08:00:00 CIRC 17 LAUNCHED\n08:00:01 CIRC 17 CLOSED REASON=FINISHED\n08:00:02 STREAM 3 DETACHED 17 a:1\n")
+	w := newCircuitWalk(m, journal.Range{}, CircuitPick{Status: Open}, Part{})
+	if err := w.read(t.Context()); err != nil || !slices.Equal(w.streams["3"], []string{"17"}) {
+		t.Errorf("the stream was on %q; %v", w.streams["3"], err)
 	}
 }
 

@@ -238,11 +238,12 @@ func (w *census[L]) stand(rec *journal.Record, ev *event.Journal, key string, ea
 func (w *census[L]) life(id string, rec *journal.Record) L {
 	l, ok := w.lives[id]
 	if !ok {
+		id = strings.Clone(id) // who asks may keep it
 		if w.gone.has(id) {
 			return w.born(being{session: w.session, id: id, gone: true})
 		}
-		l = w.born(being{session: w.session, id: strings.Clone(id)})
-		w.lives[l.of().id] = l
+		l = w.born(being{session: w.session, id: id})
+		w.lives[id] = l
 		w.all = append(w.all, l)
 		w.fault = w.part.allow(len(w.all)*lifeBytes + w.beside())
 	}
