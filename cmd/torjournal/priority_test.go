@@ -59,7 +59,9 @@ func TestTurns(t *testing.T) {
 // nobody if none does; a GOMAXPROCS of the user's own stays.
 func TestQuestionLeavesAProcessor(t *testing.T) {
 	needReal(t)
-	all := runtime.GOMAXPROCS(0)
+	own := runtime.GOMAXPROCS(0)
+	runtime.SetDefaultGOMAXPROCS() // what the processes below begin with, whatever this one was given
+	all := runtime.GOMAXPROCS(own)
 	r := startRecorder(t, journalIn(t), "--attach", "unix:"+t.TempDir()+"/nowhere", "--control", "unix:"+t.TempDir()+"/control")
 	uses := func(env string, n int) {
 		t.Helper()
