@@ -71,11 +71,16 @@ func (w *committer) reset(opt Options) error {
 	return nil
 }
 
+// mostReserve bounds the pages that are kept free so that a block finds a run of
+// them: half a block. Each costs 8 bytes in every commit, and the 511th page that
+// is free costs a page.
+const mostReserve = 64
+
 // ringPages returns how many pages of the file may be in use, and how many of
 // them are kept free for what a transaction needs beside its values.
 func ringPages(opt Options, pageSize int) (limit, reserve int) {
 	limit = (int(opt.MaxSize)-allocSize(opt.MaxSize))/pageSize - 1
-	return limit, transactionPages + opt.sealBytes/pageSize/8
+	return limit, transactionPages + min(opt.sealBytes/pageSize/8, mostReserve)
 }
 
 // maxStored is the largest batch that the ring takes: a quarter of it, so

@@ -121,8 +121,9 @@ func (t *tail) toSeal(all bool) []header {
 }
 
 // blockful returns how many batches at the head make a block: all of one
-// session, about sealAt bytes, blockStored or blockEvents; 0 if they are too few still. Each
-// batch is looked at once: a tail can be thousands long, and every commit asks.
+// session, about sealAt bytes, blockStored or blockEvents, or less where it is
+// quiet; 0 if they are too few still. Each batch is looked at once: a tail can be
+// thousands long, and every commit asks.
 func (t *tail) blockful() int {
 	for i := t.looked; i < len(t.batches); i++ {
 		h := &t.batches[i]
@@ -141,7 +142,36 @@ func (t *tail) blockful() int {
 	if n > 1 && t.tooLong(t.batches[0].minTime, t.batches[n-1].maxTime) {
 		return n
 	}
-	return 0
+	return t.quiet()
+}
+
+// The pages that lead to the batches that grow are written by each small commit,
+// and the more batches there are the more pages those are. So where quietEvents
+// have come in small commits, what lies before becomes a block, unless it is
+// little: half a block, or quietBatches, is worth the pages that it saves within
+// minutes, and is packed with others when the ring needs the room. (Counted are
+// events, not time: clocks are put back.)
+const (
+	quietEvents  = 256
+	quietStored  = blockStored / 2
+	quietBatches = 32
+)
+
+// quiet returns how many batches at the head make a block because only little has
+// come since; 0 if none do. All are of one session.
+func (t *tail) quiet() int {
+	n := len(t.batches) - 2 // the last two may grow
+	if n < 1 {
+		return 0
+	}
+	old, young := &t.batches[n], &t.batches[n+1]
+	if old.raw > oldRaw || young.raw > youngRaw || old.count()+young.count() < quietEvents {
+		return 0
+	}
+	if n < quietBatches && t.stored-old.size()-young.size() < quietStored {
+		return 0
+	}
+	return n
 }
 
 // tooLong reports whether a block must not span two times, in µs: what is

@@ -46,6 +46,41 @@ func TestTailBlocks(t *testing.T) {
 	}
 }
 
+// What lies before the batches that grow becomes a block where it is quiet.
+func TestQuietTail(t *testing.T) {
+	for name, c := range map[string]struct {
+		before, stored   int // batches, and what each has in the file
+		oldRaw, youngRaw uint32
+		oldHas, youngHas uint64 // events
+		seal             int
+	}{
+		"quiet":                          {4, quietStored / 4, oldRaw, youngRaw, quietEvents - 1, 1, 4},
+		"quiet after many small ones":    {quietBatches, 200, oldRaw, youngRaw, quietEvents - 1, 1, quietBatches},
+		"for no long time":               {4, quietStored / 4, oldRaw, youngRaw, quietEvents - 2, 1, 0},
+		"little came before":             {4, quietStored/4 - 1, oldRaw, youngRaw, quietEvents, 1, 0},
+		"few small ones came before":     {quietBatches - 1, 200, oldRaw, youngRaw, quietEvents, 1, 0},
+		"nothing came before":            {0, 0, oldRaw, youngRaw, quietEvents, 1, 0},
+		"much comes":                     {4, quietStored / 4, oldRaw, youngRaw + 1, quietEvents, 1, 0},
+		"much came shortly before":       {4, quietStored / 4, oldRaw + 1, youngRaw, quietEvents, 1, 0},
+		"what may grow is not looked at": {3, quietStored / 4, oldRaw, youngRaw, quietEvents, 1, 0},
+	} {
+		tl := tail{sealAt: 64 * oldRaw, lagAt: 1 << 30}
+		last := uint64(0)
+		add := func(raw uint32, stored int, n uint64) {
+			tl.append(header{raw: raw, stored: uint32(stored - headerSize), session: 1, first: last + 1, last: last + n})
+			last += n
+		}
+		for range c.before {
+			add(1000, c.stored, 1000)
+		}
+		add(c.oldRaw, quietStored/8, c.oldHas)
+		add(c.youngRaw, quietStored/8, c.youngHas)
+		if got := len(tl.toSeal(false)); got != c.seal {
+			t.Errorf("%s: seals %d, want %d", name, got, c.seal)
+		}
+	}
+}
+
 // What a journal ends with is a block too if it is worth one.
 func TestTailAll(t *testing.T) {
 	for raw, want := range map[uint32]int{fewRecords/2 - 1: 0, fewRecords / 2: 2} {
