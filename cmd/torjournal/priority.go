@@ -29,7 +29,7 @@ const (
 //
 // The way that lost: SCHED_IDLE. It is as good for who goes first, but on a
 // machine that has no time to spare it gets a fifth of the little that the lowest
-// nice value does, and only root can leave it.
+// nice value does, and most users cannot leave it again.
 func lowerPriority() {
 	eachThread(func(tid int) {
 		_ = unix.Setpriority(unix.PRIO_PROCESS, tid, lowestNice)
@@ -38,7 +38,7 @@ func lowerPriority() {
 }
 
 // leaveProcessor leaves one processor, where there are several, to the recorder
-// that answers: priorities alone do not. Where a question has all of them, one
+// that answers when the command begins: priorities alone do not. Where a question has all of them, one
 // commit of bbolt in a hundred takes three times as long, whoever makes it. A
 // GOMAXPROCS of the user's own stays.
 func leaveProcessor(getenv func(string) string) {
@@ -54,11 +54,18 @@ func shortenTurns() {
 	eachThread(func(tid int) { setTurn(tid, shortTurn) })
 }
 
+// eachThread calls do for every thread, and for those that others have started
+// meanwhile.
 func eachThread(do func(tid int)) {
-	threads, _ := os.ReadDir("/proc/self/task")
-	for _, t := range threads {
-		if tid, err := strconv.Atoi(t.Name()); err == nil {
-			do(tid)
+	done := map[string]bool{}
+	for before := -1; before != len(done); {
+		before = len(done)
+		threads, _ := os.ReadDir("/proc/self/task")
+		for _, t := range threads {
+			if tid, err := strconv.Atoi(t.Name()); err == nil && !done[t.Name()] {
+				done[t.Name()] = true
+				do(tid)
+			}
 		}
 	}
 }
