@@ -31,9 +31,7 @@ func (o *outlet) step(ctx context.Context, by time.Time) (done bool, err error) 
 	if stop := o.fence.Load(); by.IsZero() && stop != nil && o.past == nil && !o.behind {
 		by = *stop // it was set before the first event that it stops came here
 	}
-	if o.life == nil {
-		o.bind() // before the peer has anything of that life: it may end the moment after
-	}
+	o.bind() // before the peer has anything of that life: it may end the moment after
 	n, blocked := o.write(by)
 	o.hold(o.held[min(n, len(o.held)):], nil)
 	if len(o.held) == 0 {

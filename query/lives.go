@@ -304,12 +304,13 @@ func (w *census[L]) review(l L) {
 	l.of().told = l.of().told || l.of().named && w.before(w.last)
 	mine := w.mine(l)
 	w.await(l, mine && !l.of().ended() && !l.of().lost())
-	if mine && l.of().ended() {
+	ended := mine && l.of().ended()
+	if ended {
 		if t := l.of().closed.Add(lateBytes); t.After(w.late) {
 			w.late = t
 		}
 	}
-	w.measure(l, mine && l.of().ended() && !l.over())
+	w.measure(l, ended && !l.over())
 	switch {
 	case !l.over() || l.of().whole:
 	case w.belongs(l) && w.wanted(l):

@@ -38,9 +38,9 @@ func lowerPriority() {
 }
 
 // leaveProcessor leaves one processor, where there are several, to the recorder
-// that answers when the command begins: priorities alone do not. Where a question has all of them, one
-// commit of bbolt in a hundred takes three times as long, whoever makes it. A
-// GOMAXPROCS of the user's own stays.
+// that answers when the command begins: priorities alone do not. Where a question
+// has all of them, one commit of bbolt in a hundred takes three times as long,
+// whoever makes it. A GOMAXPROCS of the user's own stays.
 func leaveProcessor(getenv func(string) string) {
 	if n := runtime.GOMAXPROCS(0); n > 1 && getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(n - 1)
