@@ -183,29 +183,19 @@ func (w *atWalk) checkNext(ctx context.Context) error {
 	if err != nil || !ok {
 		return nil
 	}
-	switch ev.What {
-	case event.WhatStart, event.WhatSourceRestored:
+	switch says := recordWordOf(&next, ev); says.turn {
+	case recordBegins:
 		return w.unknown("nothing was recorded %s: no recorder ran, or tor was lost", span)
-	case event.WhatDropped:
-		if w.concerns(ev) {
-			return w.unknown("events of that time were dropped under overload (record %d)", next.Seq)
-		}
-	case event.WhatJournaled:
-		if w.concerns(ev) {
-			return w.unknown("events could not be written %s: %s", span, keyword(ev, "ERROR"))
+	case recordLacks:
+		if w.concerned(says.types) {
+			return w.unknown("%s", says.said(says.text+" "+span))
 		}
 	}
 	return nil
 }
 
-func keyword(ev *event.Journal, key string) string {
-	v, _ := ev.Keywords.Get(key)
-	return v
-}
-
-// concerns reports whether events of the types that ev names make the answer.
-func (w *atWalk) concerns(ev *event.Journal) bool {
-	types := typesOf(ev)
+// concerned reports whether events of these types make the answer.
+func (w *atWalk) concerned(types []event.Type) bool {
 	for _, l := range w.lineups {
 		if slices.ContainsFunc(types, l.makers().Has) {
 			return true
@@ -271,24 +261,18 @@ func (w *atWalk) see(rec *journal.Record, parsed event.Event, broken error) erro
 	if !ok {
 		return broken
 	}
-	told := "the next snapshot is not there yet"
-	switch ev.What {
-	case event.WhatSnapshot:
+	where := fmt.Sprintf("%s (record %d)", clockText(rec.Time), rec.Seq)
+	switch says := recordWordOf(rec, ev); says.turn {
+	case recordStands:
 		w.snapshot = *rec
 		return nil
-	case event.WhatStop:
-		return w.unknown("the recorder stopped at %s (record %d)", clockText(rec.Time), rec.Seq)
-	case event.WhatSourceLost:
-		return w.unknown("tor was lost at %s (record %d): %s", clockText(rec.Time), rec.Seq, keyword(ev, "REASON"))
-	case event.WhatStart, event.WhatSourceRestored:
-		return w.unknown("the recorder had just attached, at %s (record %d), and not yet been told", clockText(rec.Time), rec.Seq)
-	case event.WhatDropped:
-		if w.concerns(ev) {
-			return w.unknown("events were dropped under overload at %s (record %d), and %s", clockText(rec.Time), rec.Seq, told)
-		}
-	case event.WhatJournaled:
-		if w.concerns(ev) {
-			return w.unknown("events before %s (record %d) could not be written, and %s", clockText(rec.Time), rec.Seq, told)
+	case recordEnds:
+		return w.unknown("%s", says.said(says.text+" at "+where))
+	case recordBegins:
+		return w.unknown("the recorder had just attached, at %s, and not yet been told", where)
+	case recordLacks:
+		if w.concerned(says.types) {
+			return w.unknown("%s before %s, and the next snapshot is not there yet", says.text, where)
 		}
 	}
 	return broken

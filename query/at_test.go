@@ -386,8 +386,8 @@ func TestMomentsAfterDroppedEvents(t *testing.T) {
 		}
 	}
 	wantState(t, "before the drop", src, "08:01:00", CircuitStatus, "1 BUILT $A")
-	unknown("08:01:30", CircuitStatus, "events of that time were dropped under overload (record 3)")
-	unknown("08:03:00", CircuitStatus, "events were dropped under overload at 2026-11-23T08:02:00.000000Z (record 3)")
+	unknown("08:01:30", CircuitStatus, "events were dropped under overload from 2026-11-23T08:01:00.000000Z (record 2) to 2026-11-23T08:02:00.000000Z (record 3): CIRC,INFO")
+	unknown("08:03:00", CircuitStatus, "events were dropped under overload before 2026-11-23T08:02:00.000000Z (record 3)")
 	wantState(t, "of other types", src, "08:03:00", EntryGuards, "$A up")
 	wantState(t, "told anew", src, "08:04:00", CircuitStatus, "2 BUILT $A")
 	unknown("08:05:59", EntryGuards, "no space left on device")

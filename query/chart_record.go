@@ -1,9 +1,7 @@
 package query
 
 import (
-	"strconv"
 	"strings"
-	"time"
 
 	"torjournal/journal"
 	"torjournal/tor/event"
@@ -52,58 +50,34 @@ func (b *holeBook) add(h *Hole) {
 
 // hear takes a JOURNAL event; inside says whether it lies in the range.
 func (b *holeBook) hear(rec *journal.Record, e *event.Journal, inside bool) {
-	at := Stamp{rec.Time}
-	if cause, detail := holeBegun(e); cause != "" {
-		b.open, b.told = &Hole{From: at, Cause: cause, Detail: detail, Record: rec.Seq}, inside
+	at, says := Stamp{rec.Time}, recordWordOf(rec, e)
+	switch says.turn {
+	case recordEnds:
+		b.open, b.told = &Hole{From: at, Cause: says.cause, Detail: strings.Clone(says.why), Record: rec.Seq}, inside
 		if inside {
 			b.add(b.open)
 		}
-	}
-	switch e.What {
-	case event.WhatStart, event.WhatSourceRestored:
+	case recordBegins:
 		switch {
 		case b.open != nil:
 			if b.open.To = at; inside && !b.told {
 				b.add(b.open)
 			}
-		case !inside || rec.Seq <= 1:
-		case e.What == event.WhatStart:
-			b.add(&Hole{To: at, Cause: HoleEnded, Record: rec.Seq, before: rec.Seq - 1})
-		default: // tor was lost in a session that is not of the range
-			h := &Hole{To: at, Cause: HoleTorGone, Record: rec.Seq}
-			if ms, err := strconv.ParseInt(keyword(e, "DOWN_MS"), 10, 64); err == nil {
-				h.From = Stamp{rec.Time.Add(-time.Duration(ms) * time.Millisecond)}
+		case inside && rec.Seq > 1: // what it ends may have begun in a session that is not of the range
+			h := &Hole{From: Stamp{says.since}, To: at, Cause: says.cause, Record: rec.Seq}
+			if says.since.IsZero() {
+				h.before = rec.Seq - 1
 			}
 			b.add(h)
 		}
 		b.open = nil
+	case recordLacks:
+		if inside {
+			b.add(&Hole{
+				From: Stamp{says.since}, To: at, Cause: says.cause, Detail: strings.Clone(says.why), Events: says.events, Record: rec.Seq,
+			})
+		}
 	}
-	if !inside {
-		return
-	}
-	switch e.What {
-	case event.WhatJournaled:
-		h := &Hole{To: at, Cause: HoleWriting, Detail: strings.Clone(keyword(e, "ERROR")), Record: rec.Seq}
-		h.From.Time, _ = event.ParseTime(strings.TrimSuffix(keyword(e, "SINCE"), "Z"))
-		h.Events, _ = strconv.ParseUint(keyword(e, "COUNT"), 10, 64)
-		b.add(h)
-	case event.WhatDropped:
-		h := &Hole{To: at, Cause: HoleDropped, Detail: strings.Clone(keyword(e, "TYPES")), Record: rec.Seq}
-		h.Events, _ = strconv.ParseUint(keyword(e, "COUNT"), 10, 64)
-		b.add(h)
-	}
-}
-
-// holeBegun returns the cause of the hole that an event begins, and what the
-// recorder said of it; "" if it begins none.
-func holeBegun(e *event.Journal) (cause, detail string) {
-	switch e.What {
-	case event.WhatStop:
-		return HoleStopped, ""
-	case event.WhatSourceLost:
-		return HoleTorGone, strings.Clone(keyword(e, "REASON"))
-	}
-	return "", ""
 }
 
 // follows takes the record before a hole of which nothing else said when and why
@@ -114,8 +88,8 @@ func (h *Hole) follows(rec *journal.Record) {
 	if !ok {
 		return
 	}
-	if cause, detail := holeBegun(e); cause != "" {
-		h.Cause, h.Detail = cause, detail
+	if says := recordWordOf(rec, e); says.turn == recordEnds {
+		h.Cause, h.Detail = says.cause, strings.Clone(says.why)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"torjournal/journal"
@@ -38,20 +37,20 @@ func newKnownTimes(types event.Set) *knownTimes {
 // hear takes a JOURNAL record, in order.
 func (k *knownTimes) hear(rec *journal.Record, ev *event.Journal) {
 	at := rec.Time.UnixMicro()
-	switch ev.What {
-	case event.WhatStart, event.WhatSourceRestored:
+	switch says := recordWordOf(rec, ev); says.turn {
+	case recordBegins:
 		k.interrupt(interruption{session: rec.Session, after: rec.Seq - 1, span: span{math.MinInt64, math.MaxInt64}})
-	case event.WhatStop, event.WhatSourceLost:
+	case recordEnds:
 		k.interrupt(interruption{session: rec.Session, span: span{at, math.MaxInt64}})
-	case event.WhatDropped, event.WhatJournaled:
-		if !slices.ContainsFunc(typesOf(ev), k.types.Has) {
+	case recordLacks:
+		if !slices.ContainsFunc(says.types, k.types.Has) {
 			return
 		}
-		if since, err := time.Parse(time.RFC3339, keyword(ev, "SINCE")); err == nil {
-			at = min(at, since.UnixMicro())
+		if !says.since.IsZero() {
+			at = min(at, says.since.UnixMicro())
 		}
 		k.interrupt(interruption{session: rec.Session, span: span{at, math.MaxInt64}})
-	case event.WhatSnapshot:
+	case recordStands:
 		if _, ok := k.told[rec.Session]; !ok {
 			k.told[rec.Session] = at
 		}
@@ -130,12 +129,4 @@ func (w *walker) timeOf(ctx context.Context, seq uint64, otherwise time.Time) (t
 		return otherwise, err
 	}
 	return rec.Time, nil
-}
-
-// typesOf returns those that a JOURNAL event names.
-func typesOf(ev *event.Journal) (types []event.Type) {
-	for name := range strings.SplitSeq(keyword(ev, "TYPES"), ",") {
-		types = append(types, event.ParseType(name))
-	}
-	return types
 }

@@ -2,26 +2,20 @@ package query
 
 import (
 	"context"
-	"strconv"
-	"time"
 
 	"torjournal/journal"
 	"torjournal/tor/event"
 )
 
 // outageRecorder knows whether anything was recorded: what the recorder's own
-// events say.
-//
-//	START ─▶ recording ─▶ SOURCE_LOST ─▶ gone ─▶ SOURCE_RESTORED | START ─▶ recording
-//	         recording ─▶ STOP ─▶ gone ─▶ START
-//	         recording ─▶ (it was killed) ─▶ START
+// events say (recordWord).
 type outageRecorder struct {
 	recording bool
 	gone      *Outage // nothing has been recorded since its beginning
 }
 
-// findBefore looks for the last of these events before a record: how it stands
-// where the walk begins.
+// findBefore looks for the last word of a beginning or an end before a record: how
+// it stands where the walk begins.
 func (w *outageWalk) findBefore(ctx context.Context, from uint64) error {
 	first, _, ok, err := w.bounds(ctx, w.r.To)
 	if !ok || err != nil {
@@ -42,8 +36,8 @@ func (w *outageWalk) findBefore(ctx context.Context, from uint64) error {
 			if !ok {
 				continue
 			}
-			switch ev.What {
-			case event.WhatStart, event.WhatStop, event.WhatSourceLost, event.WhatSourceRestored:
+			switch recordWordOf(&rec, ev).turn {
+			case recordBegins, recordEnds:
 				found = &rec
 			}
 		}
@@ -58,27 +52,34 @@ func (w *outageWalk) findBefore(ctx context.Context, from uint64) error {
 
 // journal takes one of the recorder's own events.
 func (w *outageWalk) journal(ctx context.Context, rec *journal.Record, ev *event.Journal) error {
-	switch ev.What {
-	case event.WhatStart:
-		return w.found(ctx, rec, "")
-	case event.WhatSourceRestored:
+	says := recordWordOf(rec, ev)
+	cause := CauseDaemonDown
+	if says.cause == HoleTorGone {
+		cause = CauseTorDown
+	}
+	switch says.turn {
+	case recordBegins:
+		if cause == CauseDaemonDown {
+			return w.found(ctx, rec, "")
+		}
 		if w.recorder.gone == nil && w.recorder.recording { // the loss is not in the record
-			down, _ := strconv.ParseInt(keyword(ev, "DOWN_MS"), 10, 64)
 			at := *rec
-			at.Time = rec.Time.Add(-time.Duration(down) * time.Millisecond)
-			w.lose(&at, CauseTorDown, "SOURCE_RESTORED DOWN_MS="+keyword(ev, "DOWN_MS"))
+			if !says.since.IsZero() {
+				at.Time = says.since
+			}
+			w.lose(&at, cause, ev.What+" DOWN_MS="+keyword(ev, "DOWN_MS"))
 		}
 		return w.found(ctx, rec, keyword(ev, "CONTINUED"))
-	case event.WhatSourceLost:
-		w.lose(rec, CauseTorDown, "SOURCE_LOST REASON="+keyword(ev, "REASON"))
-	case event.WhatStop:
-		if w.recorder.gone == nil {
-			w.lose(rec, CauseDaemonDown, "STOP")
+	case recordEnds:
+		detail := ev.What
+		if says.why != "" {
+			detail += " REASON=" + says.why
 		}
-	case event.WhatSnapshot:
+		w.lose(rec, cause, detail)
+	case recordStands:
 		w.client.snapshot(rec, ev)
 		w.onions.snapshot(rec, ev)
-	case event.WhatDropped, event.WhatJournaled:
+	case recordLacks:
 		w.client.forget()
 	}
 	return nil
