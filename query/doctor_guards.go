@@ -33,7 +33,7 @@ func (c *chart) guardSightings(status string, relays ...*Guard) *sighting {
 	var parts []*sighting
 	for _, g := range relays {
 		for _, s := range c.seen.of(event.GUARD, status) {
-			if event.ParseRouter(s.who).Fingerprint == event.ParseRouter(g.Relay).Fingerprint {
+			if relay(s.who) == relay(g.Relay) {
 				parts = append(parts, s)
 			}
 		}

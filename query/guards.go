@@ -54,7 +54,7 @@ func guards(ctx context.Context, src source, r journal.Range, part Part, emit fu
 			continue
 		}
 		if row.Layer == 1 {
-			n := g.used[guardKey{row.Session, event.ParseRouter(row.Relay).Fingerprint, 0}]
+			n := g.used[guardKey{row.Session, relay(row.Relay), 0}]
 			row.Circuits, row.Failed = n[0], n[1]
 		}
 		if err := emit(row); err != nil {
@@ -78,9 +78,9 @@ func newGuardBook() guardBook {
 }
 
 type guardKey struct {
-	session     uint64
-	fingerprint string
-	layer       int
+	session uint64
+	relay   string
+	layer   int
 }
 
 // circuit counts one for its first hop.
@@ -88,7 +88,7 @@ func (g *guardBook) circuit(l *life) {
 	if len(l.path) == 0 {
 		return
 	}
-	key := guardKey{l.session, event.ParseRouter(l.path[0]).Fingerprint, 0}
+	key := guardKey{l.session, relay(l.path[0]), 0}
 	n := g.used[key]
 	n[0]++
 	if l.failed {
@@ -141,13 +141,13 @@ func (g *guardBook) event(rec *journal.Record, ev *event.Guard) {
 
 // guard returns the row of a guard that rec names.
 func (g *guardBook) guard(rec *journal.Record, name string, layer int) *Guard {
-	key := guardKey{rec.Session, event.ParseRouter(name).Fingerprint, layer}
+	key := guardKey{rec.Session, relay(name), layer}
 	row := g.byRelay[key]
 	if row == nil {
 		if g.seq != rec.Seq {
 			g.seq, g.nth = rec.Seq, 0
 		}
-		key.fingerprint = strings.Clone(key.fingerprint)
+		key.relay = strings.Clone(key.relay)
 		row = &Guard{Session: rec.Session, Layer: layer, First: Stamp{rec.Time}, place: Place{At: int64(rec.Seq), Nth: g.nth}}
 		g.nth++
 		g.byRelay[key], g.rows = row, append(g.rows, row)

@@ -40,3 +40,19 @@ func TestGuards(t *testing.T) {
 		`{"session":1,"relay":"`+a+`","layer":1,"first":"08:00:00.000000Z","last":"08:00:00.000000Z","status":"NEW","ups":0,"downs":0,"down_ms":0,"circuits":0,"failed":0}`,
 		`{"session":1,"relay":"`+b+`~beta","layer":1,"first":"08:00:00.000000Z","last":"08:00:00.000000Z","status":"NEW","ups":0,"downs":0,"down_ms":0,"circuits":0,"failed":0}`)
 }
+
+// An old record may name guards by nickname alone.
+func TestGuardsWithoutFingerprints(t *testing.T) {
+	m := story(t, `
+		08:00:00 GUARD ENTRY alpha NEW
+		08:00:00 GUARD ENTRY beta NEW
+	`)
+	got := rows(t, func(emit func(*Guard) error) ([]journal.Gap, error) {
+		return guards(t.Context(), m, journal.Range{}, Part{}, emit)
+	})
+	for _, name := range []string{"alpha", "beta"} {
+		if !strings.Contains(got, `"relay":"`+name+`"`) {
+			t.Errorf("%s is missing in %s", name, got)
+		}
+	}
+}

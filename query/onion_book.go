@@ -214,7 +214,7 @@ func (b *onionBook) roleOf(ev *event.HSDesc) string {
 		if s == nil {
 			return false
 		}
-		d := s.dirs[dirKey(ev.HSDir)]
+		d := s.dirs[relay(ev.HSDir)]
 		return d != nil && d.before+d.Unanswered > 0
 	}
 	if waits(OnionService) && !waits(OnionClient) || ev.AuthType == "UNKNOWN" {
@@ -223,21 +223,16 @@ func (b *onionBook) roleOf(ev *event.HSDesc) string {
 	return OnionClient
 }
 
-// dirKey is by what a directory is known: its nickname may be told or not.
-func dirKey(name string) string {
-	return cmp.Or(event.ParseRouter(name).Fingerprint, name)
-}
-
 // hsDir returns the account of a directory, nil if none is named.
 func (b *onionBook) hsDir(s *onionSum, rec *journal.Record, name string) *OnionHSDir {
 	if name == "UNKNOWN" || name == "" {
 		return nil
 	}
-	d := s.dirs[dirKey(name)]
+	d := s.dirs[relay(name)]
 	if d == nil {
 		name = strings.Clone(name)
 		d = &OnionHSDir{Relay: name}
-		s.dirs[dirKey(name)] = d
+		s.dirs[relay(name)] = d
 		s.HSDirs = append(s.HSDirs, d)
 		b.bytes += 2 * entryBytes
 	}

@@ -106,15 +106,12 @@ func (s *signs) connection(rec *journal.Record, ev *event.ORConn) {
 }
 
 // lost notes a relay to which a connection ended.
-func (s *signs) lost(rec *journal.Record, relay, text string) {
+func (s *signs) lost(rec *journal.Record, name, text string) {
 	if s.guard.seq == 0 {
 		s.guard = sign{rec.Seq, rec.Time, strings.Clone(text)}
 	}
-	fingerprint := event.ParseRouter(relay).Fingerprint
-	if len(s.relays) < maxListed && !slices.ContainsFunc(s.relays, func(r string) bool {
-		return r == relay || fingerprint != "" && event.ParseRouter(r).Fingerprint == fingerprint
-	}) {
-		s.relays = append(s.relays, strings.Clone(relay))
+	if len(s.relays) < maxListed && !slices.ContainsFunc(s.relays, func(r string) bool { return relay(r) == relay(name) }) {
+		s.relays = append(s.relays, strings.Clone(name))
 	}
 }
 
