@@ -84,8 +84,7 @@ func (s *Standing) read(k Kind, line string) {
 	case CircuitStatus:
 		w, _, _ := words(line, 2)
 		s.Kind, s.ID, s.Status = "circuit", w[0], w[1]
-		parsed, err := event.Parse([]byte("650 CIRC " + line + "\r\n"))
-		if c, ok := parsed.(*event.Circuit); ok && err == nil {
+		if c, ok := snapshotEntry[*event.Circuit](event.CIRC, line); ok {
 			s.circuit(c)
 		}
 	case StreamStatus:

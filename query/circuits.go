@@ -191,9 +191,8 @@ func (w *circuitWalk) stream(rec *journal.Record, ev *event.Stream) {
 // snapshot takes the circuits that stood at one moment.
 func (w *circuitWalk) snapshot(rec *journal.Record, ev *event.Journal) {
 	w.stand(rec, ev, "circuit-status", func(line string) (string, bool) {
-		parsed, err := event.Parse([]byte("650 CIRC " + line + "\r\n"))
-		circ, ok := parsed.(*event.Circuit)
-		if err != nil || !ok {
+		circ, ok := snapshotEntry[*event.Circuit](event.CIRC, line)
+		if !ok {
 			return "", false
 		}
 		l := w.life(circ.ID, rec)

@@ -115,8 +115,7 @@ func (c *outageClient) mayHaveBegun(until, now time.Time) bool {
 func (c *outageClient) snapshot(rec *journal.Record, ev *event.Journal) {
 	lines, _ := snapshotLines(ev.Snapshot(), "circuit-status")
 	for line := range lines {
-		parsed, _ := event.Parse([]byte("650 CIRC " + line + "\r\n"))
-		if circ, ok := parsed.(*event.Circuit); ok && circ.Status != statusBuilt {
+		if circ, ok := snapshotEntry[*event.Circuit](event.CIRC, line); ok && circ.Status != statusBuilt {
 			c.begin(rec, circ.ID, circ.BuildFlags, true)
 		}
 	}

@@ -116,8 +116,7 @@ func (n *outageOnions) outage(s *service, without string, nth int, session, seq 
 func (n *outageOnions) snapshot(rec *journal.Record, ev *event.Journal) {
 	lines, _ := snapshotLines(ev.Snapshot(), "circuit-status")
 	for line := range lines {
-		parsed, _ := event.Parse([]byte("650 CIRC " + line + "\r\n"))
-		if circ, ok := parsed.(*event.Circuit); ok {
+		if circ, ok := snapshotEntry[*event.Circuit](event.CIRC, line); ok {
 			n.state(rec, circ.ID, circ.Path, &circ.CircuitInfo)
 		}
 	}

@@ -3,6 +3,8 @@ package query
 import (
 	"iter"
 	"strings"
+
+	"torjournal/tor/event"
 )
 
 // A SNAPSHOT's body is tor's reply to one GETINFO, as control-spec 4.1 (sync
@@ -70,6 +72,15 @@ func snapshotValue(reply string, key string) (value string, block, found bool) {
 		return rest, false, true
 	}
 	return "", false, false
+}
+
+// snapshotEntry returns a line of circuit-status or stream-status as the event that
+// would say the same: tor writes both in one form (control-spec 3.9). ok is false
+// if it cannot be read.
+func snapshotEntry[E event.Event](of event.Type, line string) (e E, ok bool) {
+	parsed, _ := event.ParseInPlace([]byte("650 " + string(of) + " " + line + "\r\n"))
+	e, ok = parsed.(E)
+	return e, ok
 }
 
 // cutLine returns the first line of b, without CRLF or LF, and what follows.

@@ -86,9 +86,8 @@ func (w *streamWalk) record(rec *journal.Record, parsed event.Event) {
 // snapshot takes the streams that stood at one moment.
 func (w *streamWalk) snapshot(rec *journal.Record, ev *event.Journal) {
 	w.stand(rec, ev, "stream-status", func(line string) (string, bool) {
-		parsed, err := event.Parse([]byte("650 STREAM " + line + "\r\n"))
-		stream, ok := parsed.(*event.Stream)
-		if err != nil || !ok {
+		stream, ok := snapshotEntry[*event.Stream](event.STREAM, line)
+		if !ok {
 			return "", false
 		}
 		l := w.life(stream.ID, rec)
