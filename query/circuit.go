@@ -116,6 +116,14 @@ func (l *life) row(streams, bytes bool) *Circuit {
 	return c
 }
 
+// bothReasons is a reason with the remote one, if there is one, behind a slash.
+func bothReasons(reason, remote string) string {
+	if remote != "" {
+		return reason + "/" + remote
+	}
+	return reason
+}
+
 // milliseconds returns how long it was from one time to another, nil if that
 // is unknown or the clock was put back in between.
 func milliseconds(from, to time.Time) *int64 {

@@ -286,10 +286,7 @@ func reasonDiffs(a, b *diffSide) (rows []*Difference) {
 	all := maps.Clone(a.reasons)
 	maps.Copy(all, b.reasons)
 	for key := range all {
-		name := cmp.Or(key.a, "-")
-		if key.b != "" {
-			name += "/" + key.b
-		}
+		name := bothReasons(cmp.Or(key.a, "-"), key.b)
 		rows = append(rows, rateDiff(DiffReason, name, a, b, a.reasons[key], b.reasons[key]))
 	}
 	slices.SortFunc(rows, func(x, y *Difference) int { return strings.Compare(x.Name, y.Name) })

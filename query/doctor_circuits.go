@@ -77,11 +77,7 @@ func circuitsFailing(c *chart) (found []*Finding) {
 		if row.Failed < fewFailures || row.RateLow <= bound {
 			continue
 		}
-		reason := row.Reason
-		if row.RemoteReason != "" {
-			reason += "/" + row.RemoteReason
-		}
-		found = append(found, c.failure(FindingWarning, fmt.Sprintf(what, row.Failed, row.Circuits, reason), row,
+		found = append(found, c.failure(FindingWarning, fmt.Sprintf(what, row.Failed, row.Circuits, bothReasons(row.Reason, row.RemoteReason)), row,
 			c.ask("query failures --by link"), c.ask("query failures --by position")))
 	}
 	return found

@@ -282,11 +282,8 @@ func (f *failureSums) rows() (rows []*Failure) {
 		low, high := wilson(s.failed, all)
 		row.RateLow, row.RateHigh = decimals(low), decimals(high)
 		if l := s.last; l != nil {
-			row.LastTime, row.LastSession, row.LastID, row.LastReason = Stamp{l.failedAt}, l.session, l.id, l.reason
+			row.LastTime, row.LastSession, row.LastID, row.LastReason = Stamp{l.failedAt}, l.session, l.id, bothReasons(l.reason, l.remoteReason)
 			row.last = uint64(l.place.At)
-			if l.remoteReason != "" {
-				row.LastReason += "/" + l.remoteReason
-			}
 		}
 		switch f.by {
 		case ByLink:

@@ -269,7 +269,7 @@ func (b *onionBook) stream(rec *journal.Record, ev *event.Stream) {
 	case statusFailed:
 		if s.asked {
 			c.Failed++
-			addTo(&c.Reasons, bothReasons(ev.Reason, ev.RemoteReason))
+			addTo(&c.Reasons, strings.Clone(bothReasons(ev.Reason, ev.RemoteReason)))
 		}
 	case statusClosed:
 		countIf(s.asked, &c.GivenUp)
@@ -289,14 +289,6 @@ func onionOf(target string) string {
 		return ""
 	}
 	return name[strings.LastIndexByte(name, '.')+1:]
-}
-
-// bothReasons is a reason with the remote one, if there is one, behind a slash.
-func bothReasons(reason, remote string) string {
-	if remote != "" {
-		return strings.Clone(reason + "/" + remote)
-	}
-	return strings.Clone(reason)
 }
 
 // circuit takes what a circuit did, when it is over or at the end.

@@ -216,11 +216,7 @@ func (c *outageClient) fail(rec *journal.Record, ev *event.Circuit, a *attempt) 
 	}
 	r.chance *= rate
 	tally(r.purposes, ev.Purpose)
-	why := "REASON=" + ev.Reason
-	if ev.RemoteReason != "" {
-		why += " REMOTE_REASON=" + ev.RemoteReason
-	}
-	tally(r.why, why)
+	tally(r.why, "REASON="+whyEnded(ev))
 	if c.row == nil && c.sure(rec) {
 		if c.row = c.eased; c.row != nil {
 			c.row.End, c.row.void, c.row.standing = Stamp{}, false, false
@@ -234,6 +230,14 @@ func (c *outageClient) fail(rec *journal.Record, ev *event.Circuit, a *attempt) 
 	if c.row != nil {
 		c.row.Failed++
 	}
+}
+
+// whyEnded is the end of a circuit in tor's words, behind REASON=.
+func whyEnded(ev *event.Circuit) string {
+	if ev.RemoteReason == "" {
+		return ev.Reason
+	}
+	return ev.Reason + " REMOTE_REASON=" + ev.RemoteReason
 }
 
 // tally counts a word; only a few are, for they come from outside.

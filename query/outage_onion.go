@@ -198,11 +198,7 @@ func lastHop(path event.Path) (fingerprint string) {
 // gone takes the end of a circuit.
 func (n *outageOnions) gone(rec *journal.Record, ev *event.Circuit) {
 	if s := n.introOf[ev.ID]; s != nil {
-		why := ev.Reason
-		if ev.RemoteReason != "" {
-			why += " REMOTE_REASON=" + ev.RemoteReason
-		}
-		n.lose(rec, s, ev.ID, why)
+		n.lose(rec, s, ev.ID, whyEnded(ev))
 		return
 	}
 	if ev.Purpose != serviceRend && ev.Purpose != serviceIntro {
