@@ -33,6 +33,12 @@ type Hole struct {
 // frequent.
 const shownParts = 3
 
+// keepLast adds one to those that are shown, of which only the last ones stay.
+func keepLast[T any](shown []T, one T) []T {
+	shown = append(shown, one)
+	return shown[max(0, len(shown)-shownParts):]
+}
+
 // holeBook counts holes and keeps the last ones.
 type holeBook struct {
 	count int
@@ -43,9 +49,7 @@ type holeBook struct {
 
 func (b *holeBook) add(h *Hole) {
 	b.count++
-	if b.last = append(b.last, h); len(b.last) > shownParts {
-		b.last = b.last[1:]
-	}
+	b.last = keepLast(b.last, h)
 }
 
 // hear takes a JOURNAL event; inside says whether it lies in the range.
@@ -117,8 +121,5 @@ func (t *guardTurns) hear(rec *journal.Record, e *event.Guard) {
 		t.counts = map[string]int{}
 	}
 	t.counts[strings.Clone(e.Status)]++
-	turn := &GuardTurn{Time: Stamp{rec.Time}, Relay: strings.Clone(e.Name), Status: strings.Clone(e.Status), Record: rec.Seq}
-	if t.last = append(t.last, turn); len(t.last) > shownParts {
-		t.last = t.last[1:]
-	}
+	t.last = keepLast(t.last, &GuardTurn{Time: Stamp{rec.Time}, Relay: strings.Clone(e.Name), Status: strings.Clone(e.Status), Record: rec.Seq})
 }

@@ -56,18 +56,10 @@ func connectionsFailing(c *chart) []*Finding {
 // mostOf returns the words of a count, the most frequent one first.
 func mostOf(counts map[string]int) string {
 	var words []string
-	for len(words) < 3 {
-		most := ""
-		for w, n := range counts {
-			if n > counts[most] || n == counts[most] && n > 0 && w < most {
-				most = w
-			}
-		}
-		if counts[most] == 0 {
-			break
-		}
-		words = append(words, fmt.Sprintf("%s (%d)", most, counts[most]))
-		delete(counts, most)
+	for len(words) < 3 && len(counts) > 0 {
+		w := most(counts)
+		words = append(words, fmt.Sprintf("%s (%d)", w, counts[w]))
+		delete(counts, w)
 	}
 	return strings.Join(words, ", ")
 }

@@ -239,9 +239,7 @@ func (s *summary) outages(ctx context.Context) error {
 		}
 		n++
 		length += max(0, to.Sub(from).Milliseconds())
-		if last = append(last, &Summary{What: SummaryOutage, Outage: o}); len(last) > shownParts {
-			last = last[1:]
-		}
+		last = keepLast(last, &Summary{What: SummaryOutage, Outage: o})
 		return nil
 	}); err != nil {
 		return err
