@@ -92,7 +92,7 @@ func (w *bandwidthWalk) unrecorded(ctx context.Context, r journal.Range) (found 
 		if err != nil {
 			return nil, err
 		}
-		if ok && (r.Until.IsZero() || gap.From.Before(r.Until)) && gap.To.After(r.Since) {
+		if ok && beforeEnd(r, gap.From.Time) && gap.To.After(r.Since) {
 			found = append(found, gap)
 		}
 	}

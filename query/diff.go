@@ -156,8 +156,7 @@ func overlap(a, b journal.Range) bool {
 	if a.Session != 0 && b.Session != 0 && a.Session != b.Session {
 		return false
 	}
-	begins := func(a, b journal.Range) bool { return b.Until.IsZero() || a.Since.Before(b.Until) }
-	return begins(a, b) && begins(b, a)
+	return beforeEnd(b, a.Since) && beforeEnd(a, b.Since)
 }
 
 // diffSide is what is known of one of the ranges.
@@ -208,7 +207,7 @@ func (s *diffSide) read(ctx context.Context, src source, part Part, held int) er
 }
 
 func (s *diffSide) circuit(l *life) {
-	if t := l.launched; t.IsZero() || t.Before(s.r.Since) || !s.r.Until.IsZero() && !t.Before(s.r.Until) {
+	if l.launched.IsZero() || !inside(s.r, l.launched) {
 		return
 	}
 	s.circuits++

@@ -251,10 +251,10 @@ func (w *census[L]) life(id string, rec *journal.Record) L {
 	return l
 }
 
-func (w *census[L]) inRange(t time.Time) bool { return !t.Before(w.r.Since) && w.before(t) }
+func (w *census[L]) inRange(t time.Time) bool { return inside(w.r, t) }
 
 // before reports whether t lies before the end of the range.
-func (w *census[L]) before(t time.Time) bool { return w.r.Until.IsZero() || t.Before(w.r.Until) }
+func (w *census[L]) before(t time.Time) bool { return beforeEnd(w.r, t) }
 
 // inPart reports whether l may be a row of the part that is wanted.
 func (w *census[L]) inPart(l L) bool {

@@ -48,10 +48,6 @@ func newOnionBook(r journal.Range) *onionBook {
 	return &onionBook{r: r, known: newKnownTimes(types), sums: map[onionKey]*onionSum{}, streams: map[string]*onionStream{}}
 }
 
-func (b *onionBook) inside(t time.Time) bool {
-	return !t.Before(b.r.Since) && (b.r.Until.IsZero() || t.Before(b.r.Until))
-}
-
 // sum returns the account of one that something names at a place.
 func (b *onionBook) sum(role, address string, at Place) *onionSum {
 	key := onionKey{role, address}
@@ -73,7 +69,7 @@ func (b *onionBook) sum(role, address string, at Place) *onionSum {
 
 // tell takes that something of it happened.
 func (b *onionBook) tell(s *onionSum, at time.Time) {
-	if at.IsZero() || !b.inside(at) {
+	if at.IsZero() || !inside(b.r, at) {
 		return
 	}
 	s.inRange = true
@@ -120,13 +116,13 @@ func (b *onionBook) descriptor(rec *journal.Record, ev *event.HSDesc) {
 		return
 	}
 	s := b.sum(role, onionAddress(ev.Address), Place{At: int64(rec.Seq)})
-	inside := b.inside(rec.Time)
+	within := inside(b.r, rec.Time)
 	b.tell(s, rec.Time)
 	if role == OnionService {
 		b.stay(s, rec.Session, rec.Time).descriptor(ev.Action, rec.Time)
 	}
 	d := b.hsDir(s, rec, ev.HSDir)
-	if d != nil && inside {
+	if d != nil && within {
 		d.Last = Stamp{rec.Time}
 	}
 	t := &s.Uploads
@@ -138,30 +134,30 @@ func (b *onionBook) descriptor(rec *journal.Record, ev *event.HSDesc) {
 	}
 	switch ev.Action {
 	case "UPLOAD", "REQUESTED":
-		countIf(inside, &(*t).Asked)
+		countIf(within, &(*t).Asked)
 		switch {
 		case d == nil:
-		case inside:
+		case within:
 			d.Asked++
 			d.Unanswered++
 		default:
 			d.before++
 		}
 	case "UPLOADED", "RECEIVED", "IGNORE":
-		countIf(inside, &(*t).OK)
+		countIf(within, &(*t).OK)
 		if d != nil {
-			countIf(inside, &d.OK)
+			countIf(within, &d.OK)
 			d.answered()
 		}
 	case "FAILED":
 		reason := strings.Clone(ev.Reason)
-		if inside {
+		if within {
 			(*t).Failed++
 			addTo(&(*t).Reasons, reason)
 		}
 		if d != nil {
-			countIf(inside, &d.Failed)
-			if d.answered(); inside {
+			countIf(within, &d.Failed)
+			if d.answered(); within {
 				d.LastReason = reason
 			}
 		}
@@ -253,7 +249,7 @@ func (b *onionBook) stream(rec *journal.Record, ev *event.Stream) {
 		if address == "" || ev.Status != streamNew && ev.Status != streamNewResolve && ev.Status != "REMAP" {
 			return
 		}
-		s = &onionStream{of: b.sum(OnionClient, address, Place{At: int64(rec.Seq)}), asked: b.inside(rec.Time)}
+		s = &onionStream{of: b.sum(OnionClient, address, Place{At: int64(rec.Seq)}), asked: inside(b.r, rec.Time)}
 		b.streams[strings.Clone(ev.ID)] = s
 		b.bytes += entryBytes
 		if s.of.Connections == nil {
@@ -294,7 +290,7 @@ func onionOf(target string) string {
 // circuit takes what a circuit did, when it is over or at the end.
 func (b *onionBook) circuit(l *life) {
 	for u := l.onion; u != nil; u = u.before {
-		if !u.told || !u.left.IsZero() && u.left.Before(b.r.Since) || !b.r.Until.IsZero() && !u.since.Before(b.r.Until) {
+		if !u.told || !u.left.IsZero() && u.left.Before(b.r.Since) || !beforeEnd(b.r, u.since) {
 			continue // it has no first hop yet, or what it does in the range is something else
 		}
 		role := OnionClient

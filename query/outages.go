@@ -282,7 +282,7 @@ func (w *outageWalk) pending(now time.Time) bool {
 func (w *outageWalk) belongs(o *Outage) bool {
 	switch {
 	case w.r.Session != 0 && o.Session != w.r.Session, !w.part.begun(o.place),
-		!w.r.Until.IsZero() && !o.Begin.Before(w.r.Until), w.silent && o != w.recorder.gone:
+		!beforeEnd(w.r, o.Begin.Time), w.silent && o != w.recorder.gone:
 		return false
 	}
 	return o.End.IsZero() || !o.End.Before(w.r.Since)

@@ -118,6 +118,12 @@ func kept[R any](ctx context.Context, w *walker, all iter.Seq2[R, error]) iter.S
 	}
 }
 
+// inside reports whether t lies in the time of r.
+func inside(r journal.Range, t time.Time) bool { return !t.Before(r.Since) && beforeEnd(r, t) }
+
+// beforeEnd reports whether t lies before the end of r.
+func beforeEnd(r journal.Range, t time.Time) bool { return r.Until.IsZero() || t.Before(r.Until) }
+
 // firstOf returns the first record of r.
 func (w *walker) firstOf(ctx context.Context, r journal.Range) (rec journal.Record, ok bool, err error) {
 	for rec, err := range w.records(ctx, r) {
