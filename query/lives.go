@@ -167,13 +167,7 @@ func (w *census[L]) begin(ctx context.Context, sessions []journal.Session) (from
 		return 0, false, err
 	}
 	w.r.To = to
-	r := journal.Range{To: to, Since: w.r.Since, Session: w.r.Session}
-	rec, ok, err := w.firstOf(ctx, r)
-	if after := w.part.After; ok && err == nil && after != nil && after.At > int64(rec.Seq) {
-		// What a part begins behind, and all that belongs to the sessions before
-		// that, is no row of it.
-		rec, ok, err = w.firstOf(ctx, journal.Range{From: uint64(after.At), To: to, Session: w.r.Session})
-	}
+	rec, ok, err := w.firstOfPart(ctx, w.r, w.part)
 	for _, s := range sessions {
 		if s.ID == rec.Session {
 			from = max(from, s.First)

@@ -185,10 +185,7 @@ func (w *outageWalk) begin(ctx context.Context) (walk journal.Range, ok bool, er
 	if err != nil {
 		return walk, false, err
 	}
-	rec, ok, err := w.firstOf(ctx, journal.Range{To: to, Since: w.r.Since, Session: w.r.Session})
-	if after := w.part.After; ok && err == nil && after != nil && after.At > int64(rec.Seq) {
-		rec, ok, err = w.firstOf(ctx, journal.Range{From: uint64(after.At), To: to, Session: w.r.Session})
-	}
+	rec, ok, err := w.firstOfPart(ctx, w.r, w.part)
 	if !ok && err == nil && w.r.Session == 0 {
 		// Nothing was recorded since: it may be an outage that nothing was.
 		w.silent = true

@@ -2,12 +2,15 @@ package query
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
+
+	"torjournal/journal"
 )
 
 // Row is one row of an answer.
@@ -55,6 +58,16 @@ type Part struct {
 
 // begun reports whether a row at p is not before the part.
 func (p *Part) begun(at Place) bool { return p.After == nil || at.After(*p.After) }
+
+// firstOfPart returns the first record of r that the part may need: what that
+// begins behind, and all that belongs to the sessions before, is no row of it.
+func (w *walker) firstOfPart(ctx context.Context, r journal.Range, part Part) (rec journal.Record, ok bool, err error) {
+	rec, ok, err = w.firstOf(ctx, journal.Range{To: r.To, Since: r.Since, Session: r.Session})
+	if after := part.After; ok && err == nil && after != nil && after.At > int64(rec.Seq) {
+		return w.firstOf(ctx, journal.Range{From: uint64(after.At), To: r.To, Session: r.Session})
+	}
+	return rec, ok, err
+}
 
 // inOrder emits the rows of an answer that is known as a whole, each at the place
 // that it has there.
