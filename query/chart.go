@@ -29,6 +29,8 @@ type chart struct {
 
 	circuits map[string]*failureSums // by what they are counted by
 	built    int                     // circuits that did not fail before or after
+	late     int                     // circuits that failed for they took too long, and were built then
+	broken   int                     // circuits that failed after they were built
 	building building
 	timeouts timeoutChart
 	streams  streamChart
@@ -54,7 +56,12 @@ func newChart(src source, r journal.Range, part Part, types []event.Type, by ...
 		c.circuits[by], sums = &f, append(sums, &f)
 	}
 	w := newCircuitCount(src, r, part, func(l *life) {
-		if l.everBuilt && !l.failed {
+		switch {
+		case l.failedBuilt:
+			c.broken++
+		case l.everBuilt && l.failed:
+			c.late++
+		case l.everBuilt:
 			c.built++
 		}
 		for _, f := range sums {

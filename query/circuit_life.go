@@ -46,6 +46,7 @@ type life struct {
 
 	failedAt      time.Time // arrival of FAILED
 	failedHops    int       // that it had then
+	failedBuilt   bool      // it had been BUILT then: tor extended it to serve something else
 	failedPurpose string    // that it had then
 
 	status, purpose, hsState, buildFlags string
@@ -111,7 +112,7 @@ func (l *life) circ(ev *event.Circuit, t time.Time, words intern) {
 			l.reason, l.remoteReason = words.word(ev.Reason), words.word(ev.RemoteReason)
 		}
 		if ev.Status == statusFailed && !l.failed {
-			l.failed, l.failedAt, l.failedHops, l.failedPurpose = true, t, len(l.path), l.purpose
+			l.failed, l.failedAt, l.failedHops, l.failedBuilt, l.failedPurpose = true, t, len(l.path), l.everBuilt, l.purpose
 		}
 	}
 	l.status = words.word(ev.Status)

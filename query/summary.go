@@ -37,11 +37,13 @@ type Summary struct {
 	Sessions int    `json:"sessions,omitempty"` // of range: that they belong to
 	Version  string `json:"version,omitempty"`  // of range: tor's in the last of them
 
-	Count *int           `json:"count,omitempty"`  // of circuits, outages, guards (changes), warnings (lines), warning, gaps
-	Built *int           `json:"built,omitempty"`  // of circuits: those that did not fail as well
-	Fails *int           `json:"failed,omitempty"` // of circuits
-	Kinds *int           `json:"kinds,omitempty"`  // of warnings
-	By    map[string]int `json:"by,omitempty"`     // of guards: changes by their word
+	Count  *int           `json:"count,omitempty"`        // of circuits, outages, guards (changes), warnings (lines), warning, gaps
+	Built  *int           `json:"built,omitempty"`        // of circuits: those that did not fail as well
+	Fails  *int           `json:"failed,omitempty"`       // of circuits: whatever came before or after it
+	Late   *int           `json:"failed_late,omitempty"`  // of the circuits that failed: those that were built afterwards; they took too long, and tor went on to measure how long
+	Broken *int           `json:"failed_built,omitempty"` // of the circuits that failed: those that had been built before; they failed when tor extended them to serve something else
+	Kinds  *int           `json:"kinds,omitempty"`        // of warnings
+	By     map[string]int `json:"by,omitempty"`           // of guards: changes by their word
 
 	LengthMS *int64 `json:"length_ms,omitempty"` // of outages: all together within the range, in whole ms; they may lie over each other
 
@@ -218,7 +220,7 @@ func (s *summary) circuits(c *chart) {
 	if reasons.total == 0 {
 		return
 	}
-	s.add(Summary{What: SummaryCircuits, Count: &reasons.total, Built: &c.built, Fails: &reasons.failed})
+	s.add(Summary{What: SummaryCircuits, Count: &reasons.total, Built: &c.built, Fails: &reasons.failed, Late: &c.late, Broken: &c.broken})
 	for _, group := range []struct{ what, by string }{{SummaryReason, ByReason}, {SummaryLink, ByLink}} {
 		rows := c.circuits[group.by].rows()
 		for _, row := range rows[:min(len(rows), shownParts)] {

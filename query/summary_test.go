@@ -65,7 +65,7 @@ func TestSummary(t *testing.T) {
 	wantRows(t, "all", strings.Join(kept, ""),
 		`{"what":"range","first":"08:00:00.000000Z","last":"08:02:01.000000Z","records":21,"sessions":2}`,
 		`{"what":"bandwidth","bandwidth":{"time":"08:00:00.000000Z","until":"08:02:10.000000Z","step_s":10,"steps":13,"unknown":11,"seconds":3,"read_bytes":600,"written_bytes":60,"mean_read":200,"mean_written":20,"peak_read":300,"peak_written":30,"p95_read":200,"p95_written":20}}`,
-		`{"what":"circuits","count":2,"built":1,"failed":1}`,
+		`{"what":"circuits","count":2,"built":1,"failed":1,"failed_late":1,"failed_built":0}`,
 		`{"what":"reason","failure":{"by":"reason","reason":"TIMEOUT",`+failure,
 		`{"what":"link","failure":{"by":"link","link":["$A~alpha","$B~beta"],`+failure,
 		`{"what":"outages","count":3,"length_ms":80000}`,
@@ -91,6 +91,31 @@ func TestSummary(t *testing.T) {
 	}
 }
 
+// A circuit that stood may be extended to serve something else, and fail then. One
+// that takes too long has failed, and may be built all the same: tor goes on to
+// measure how long it takes.
+func TestSummaryOfCircuitsThatFailLater(t *testing.T) {
+	got := summaryRows(t, story(t, `
+		08:00:00 SNAPSHOT 7 BUILT $A~a,$B~b,$C~c
+		08:00:01 CIRC 1 LAUNCHED
+		08:00:02 CIRC 1 BUILT $A~a,$B~b,$C~c
+		08:00:03 CIRC 2 LAUNCHED
+		08:00:04 CIRC 2 FAILED $A~a REASON=TIMEOUT
+		08:00:05 CIRC 2 BUILT $A~a,$B~b,$C~c PURPOSE=MEASURE_TIMEOUT
+		08:00:06 CIRC 3 LAUNCHED
+		08:00:07 CIRC 3 FAILED $A~a REASON=DESTROYED
+		08:00:08 CIRC 4 LAUNCHED
+		08:00:09 CIRC 4 BUILT $A~a,$B~b,$C~c
+		08:00:10 CIRC 4 EXTENDED $A~a,$B~b,$C~c,$D~d
+		08:00:11 CIRC 4 FAILED $A~a,$B~b,$C~c,$D~d REASON=TIMEOUT
+		08:00:12 CIRC 7 FAILED $A~a,$B~b,$C~c REASON=DESTROYED
+		08:00:13 CIRC 5 LAUNCHED
+	`), journal.Range{})
+	if want := `{"what":"circuits","count":6,"built":1,"failed":4,"failed_late":1,"failed_built":2}`; !strings.Contains(got, want) {
+		t.Errorf("got:\n%swant %s", got, want)
+	}
+}
+
 // A range has what lies in it, and what lasts into it.
 func TestSummaryOfAPart(t *testing.T) {
 	m := story(t, summaryStory)
@@ -98,7 +123,7 @@ func TestSummaryOfAPart(t *testing.T) {
 	got = strings.Join(slices.DeleteFunc(strings.SplitAfter(got, "\n"), func(l string) bool { return strings.Contains(l, `"what":"outage"`) }), "")
 	wantRows(t, "while tor came back", got,
 		`{"what":"range","first":"08:00:30.000000Z","last":"08:00:30.000000Z","records":1,"sessions":1}`,
-		`{"what":"circuits","count":2,"built":1,"failed":1}`,
+		`{"what":"circuits","count":2,"built":1,"failed":1,"failed_late":1,"failed_built":0}`,
 		`{"what":"reason","failure":{"by":"reason","reason":"TIMEOUT","circuits":2,"failed":1,"rate":0.5,"rate_low":0.0945,"rate_high":0.9055,"last_time":"08:00:05.000000Z","last_session":1,"last_id":"2","last_reason":"TIMEOUT"}}`,
 		`{"what":"link","failure":{"by":"link","link":["$A~alpha","$B~beta"],"circuits":2,"failed":1,"rate":0.5,"rate_low":0.0945,"rate_high":0.9055,"last_time":"08:00:05.000000Z","last_session":1,"last_id":"2","last_reason":"TIMEOUT"}}`,
 		`{"what":"outages","count":1,"length_ms":0}`,
@@ -152,13 +177,13 @@ func TestSummaryOfWhatWasMissingBefore(t *testing.T) {
 func TestSummaryAgreesWithQuestions(t *testing.T) {
 	for _, file := range corpora(t) {
 		m := corpus(t, file)
-		var total, built, failed, steps int
+		var total, built, failed, late, broken, steps int
 		var reasons []string
 		var told []*Outage
 		if _, err := summarize(t.Context(), m, journal.Range{}, Part{}, func(s *Summary) error {
 			switch s.What {
 			case SummaryCircuits:
-				total, built, failed = *s.Count, *s.Built, *s.Fails
+				total, built, failed, late, broken = *s.Count, *s.Built, *s.Fails, *s.Late, *s.Broken
 			case SummaryReason:
 				reasons = append(reasons, s.Failure.Reason+"/"+s.Failure.RemoteReason)
 			case SummaryStep:
@@ -170,12 +195,19 @@ func TestSummaryAgreesWithQuestions(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		var wantTotal, wantBuilt, wantFailed int
+		var wantTotal, wantBuilt, wantFailed, wantLate, wantBroken int
 		if _, err := circuits(t.Context(), m, journal.Range{}, CircuitPick{}, Part{}, func(c *Circuit) error {
 			wantTotal++
 			switch {
 			case c.Outcome == Failed:
 				wantFailed++
+				switch {
+				case c.Built.IsZero():
+				case c.Purpose == "MEASURE_TIMEOUT":
+					wantLate++
+				default:
+					wantBroken++
+				}
 			case c.Outcome == Built, c.Outcome == Open, c.Outcome == Lost && !c.Built.IsZero():
 				wantBuilt++
 			}
@@ -183,8 +215,8 @@ func TestSummaryAgreesWithQuestions(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if total != wantTotal || built != wantBuilt || failed != wantFailed {
-			t.Errorf("%s: %d circuits, %d built, %d failed; want %d, %d, %d", file, total, built, failed, wantTotal, wantBuilt, wantFailed)
+		if total != wantTotal || built != wantBuilt || failed != wantFailed || late != wantLate || broken != wantBroken {
+			t.Errorf("%s: %d circuits, %d built, %d failed, %d of them late, %d once built; want %d, %d, %d, %d, %d", file, total, built, failed, late, broken, wantTotal, wantBuilt, wantFailed, wantLate, wantBroken)
 		}
 		for i, f := range failureRows(t, m, journal.Range{}, ByReason) {
 			if i < shownParts && (i >= len(reasons) || reasons[i] != f.group()) {

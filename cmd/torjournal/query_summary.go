@@ -124,7 +124,14 @@ func (s *summaryPage) head(b *bytes.Buffer) {
 
 func (s *summaryPage) circuits(b *bytes.Buffer) {
 	for _, r := range s.rows[query.SummaryCircuits] {
-		s.line(b, "CIRCUITS", "%d, %d built, %d failed (%s)", *r.Count, *r.Built, *r.Fails, percent(float64(*r.Fails)/float64(*r.Count)))
+		about := percent(float64(*r.Fails) / float64(*r.Count))
+		if *r.Late > 0 {
+			about += fmt.Sprintf("; %d built too late", *r.Late)
+		}
+		if *r.Broken > 0 {
+			about += fmt.Sprintf("; %d once built", *r.Broken)
+		}
+		s.line(b, "CIRCUITS", "%d, %d built, %d failed (%s)", *r.Count, *r.Built+*r.Broken, *r.Fails, about)
 	}
 	// Reasons and links stand beside each other.
 	reasons, links := s.details(query.SummaryReason), s.details(query.SummaryLink)
