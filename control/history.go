@@ -260,9 +260,12 @@ func (c *conn) askHistory(cmd command) error {
 	}
 	text, err := c.historyAnswer(cmd.args)
 	var wrong *badHistory
+	var asked *query.AskedError
 	switch {
 	case errors.As(err, &wrong):
 		return c.say("512 Bad arguments to HISTORY: %v", wrong.error)
+	case errors.As(err, &asked):
+		return c.say("512 Bad arguments to HISTORY: %v", asked.Err)
 	case c.ctx.Err() != nil:
 		return context.Cause(c.ctx)
 	case err != nil:

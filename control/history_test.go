@@ -359,6 +359,24 @@ func TestHistoryRefusals(t *testing.T) {
 	}
 }
 
+// What is wrong with two ranges is seen beside the journal, and is a bad argument as
+// any other.
+func TestHistoryRefusesRanges(t *testing.T) {
+	r, j := newJournalRig(t, journal.Options{})
+	past(t, j, "client2-hs")
+	p := r.login()
+	for args, want := range map[string]string{
+		"A=2d.. B=1d..":              "the ranges A and B overlap",
+		"A=session:1 B=2001-01-01..": "the ranges A and B overlap",
+		"A=session:1 B=session:7":    "B: session 7: ",
+	} {
+		p.send("HISTORY DIFF " + args + "\r\n")
+		if got := p.line(); !strings.HasPrefix(got, "512 Bad arguments to HISTORY: "+want) {
+			t.Errorf("HISTORY DIFF %s: %q, want %q", args, got, want)
+		}
+	}
+}
+
 // slowRecords hands out no record before it is let; it tells when it is asked.
 type slowRecords struct {
 	*memory

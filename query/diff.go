@@ -3,6 +3,7 @@ package query
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -125,13 +126,13 @@ func diff(ctx context.Context, src source, to uint64, a, b filter.Span, part Par
 		s := &diffSide{r: journal.Range{To: to, Since: span.Since, Until: span.Until}}
 		if span.Session != "" {
 			if s.r.Session, err = filter.Session(span.Session, sessions); err != nil {
-				return nil, fmt.Errorf("query: %s: %w", [2]string{"A", "B"}[i], err)
+				return nil, &AskedError{fmt.Errorf("%s: %w", [2]string{"A", "B"}[i], err)}
 			}
 		}
 		sides[i] = s
 	}
 	if overlap(sides[0].r, sides[1].r) {
-		return nil, fmt.Errorf("query: A and B overlap: what is in both says nothing about what changed; let one end where the other begins, as 2d..1d and 1d..now do")
+		return nil, &AskedError{errors.New("the ranges A and B overlap: what is in both says nothing about what changed; let one end where the other begins, as 2d..1d and 1d..now do")}
 	}
 	held := 0
 	for _, s := range sides {

@@ -62,6 +62,14 @@ type Options struct {
 // NewOptions returns those of a question without words.
 func NewOptions(now time.Time, loc *time.Location) *Options { return &Options{now: now, loc: loc} }
 
+// AskedError says what is wrong with the words of a question that can be seen only
+// where all of them stand together, or beside the journal: two ranges overlap, or a
+// session is not there.
+type AskedError struct{ Err error }
+
+func (e *AskedError) Error() string { return "query: " + e.Err.Error() }
+func (e *AskedError) Unwrap() error { return e.Err }
+
 // Notes say what is to be known beside the rows.
 type Notes struct {
 	Gaps      []journal.Gap   // records that were evicted while they were to be read
