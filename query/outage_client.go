@@ -57,6 +57,7 @@ type outageClient struct {
 	book *outageBook
 
 	trying        map[string]*attempt // by ID
+	many          int                 // so many of them are looked through for those whose end is missing
 	built, failed int                 // circuits, without those of the run
 	success       uint64              // number of the record that told of a circuit built last
 	run           failedRun
@@ -126,8 +127,9 @@ func (c *outageClient) begin(rec *journal.Record, id, flags string, proves bool)
 	if strings.Contains(flags, onlyDirectory) || c.trying[id] != nil {
 		return
 	}
-	if len(c.trying) >= 1024 { // some end is missing in the record
+	if len(c.trying) >= max(1024, c.many) { // some end is missing in the record
 		maps.DeleteFunc(c.trying, func(_ string, a *attempt) bool { return rec.Time.After(a.at.Add(measureFor)) })
+		c.many = 2 * len(c.trying) // not at each of those that stay
 	}
 	c.trying[strings.Clone(id)] = &attempt{seq: rec.Seq, at: rec.Time, proves: proves}
 }
