@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"torjournal/tor/event"
 )
 
 // Outcomes of a circuit: what became of it, as far as the record shows.
@@ -50,32 +48,22 @@ type CircuitPick struct {
 	Status  string        // that is their status or their outcome, see Is
 	Purpose string        // that is their last purpose
 	Reason  string        // that is their reason or their remote reason
-	Relay   string        // nickname, or fingerprint or its beginning with "$", of a hop
+	Relay   string        // nickname, or fingerprint or its beginning with "$", of a hop; see askedRelay
 	Slower  time.Duration // whose build took longer
 }
 
-// Match reports whether c is wanted. Words may be in upper or lower case.
-func (k *CircuitPick) Match(c *Circuit) bool {
+// match reports whether c is wanted; through tells whether a hop is Relay. Words
+// may be in upper or lower case.
+func (k *CircuitPick) match(c *Circuit, through func(hop string) bool) bool {
 	switch {
 	case k.Status != "" && !c.Is(k.Status),
 		k.Purpose != "" && !strings.EqualFold(k.Purpose, c.Purpose),
 		k.Reason != "" && !strings.EqualFold(k.Reason, c.Reason) && !strings.EqualFold(k.Reason, c.RemoteReason),
-		k.Relay != "" && !slices.ContainsFunc(c.Path, func(hop string) bool { return isRelay(k.Relay, hop) }),
-		k.Slower != 0 && (c.BuildMS == nil || time.Duration(*c.BuildMS)*time.Millisecond <= k.Slower):
+		k.Slower != 0 && (c.BuildMS == nil || time.Duration(*c.BuildMS)*time.Millisecond <= k.Slower),
+		k.Relay != "" && !slices.ContainsFunc(c.Path, through): // the last one: it may have to be looked for
 		return false
 	}
 	return true
-}
-
-// isRelay reports whether a hop as tor writes it is what word names: a
-// nickname, a whole fingerprint, or "$" and the beginning of one.
-func isRelay(word, hop string) bool {
-	r := event.ParseRouter(hop)
-	if beginning, ok := strings.CutPrefix(word, "$"); ok {
-		beginning, _, _ = strings.Cut(beginning, "~")
-		return len(beginning) > 0 && len(beginning) <= len(r.Fingerprint) && strings.EqualFold(beginning, r.Fingerprint[:len(beginning)])
-	}
-	return strings.EqualFold(word, r.Nickname) || strings.EqualFold(word, r.Fingerprint)
 }
 
 // Is reports whether word is the row's status or its outcome, in upper or

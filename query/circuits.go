@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -35,8 +36,15 @@ func Circuits(ctx context.Context, rd journal.Reader, r journal.Range, pick Circ
 }
 
 func circuits(ctx context.Context, src source, r journal.Range, pick CircuitPick, part Part, emit func(*Circuit) error) ([]journal.Gap, error) {
-	return eachLife(ctx, part, func(part Part) (*census[*life], func(*life) error) {
-		w := newCircuitWalk(src, r, pick, part)
+	asked := askedRelay{word: pick.Relay, src: src, r: r, part: part}
+	through := func(hop string) bool { return asked.is(ctx, hop) }
+	gaps, err := eachLife(ctx, part, func(part Part) (*census[*life], func(*life) error) {
+		w := newCircuitWalk(src, r, part)
+		if pick != (CircuitPick{}) {
+			w.wanted = func(l *life) bool { return pick.match(l.row(false, false), through) }
+		}
+		beside := w.beside
+		w.beside = func() int { return beside() + asked.size() }
 		return w.census, func(l *life) error {
 			tells, err := w.told(ctx, l.session)
 			if err != nil {
@@ -45,6 +53,7 @@ func circuits(ctx context.Context, src source, r journal.Range, pick CircuitPick
 			return emit(l.row(tells.streams, tells.bytes))
 		}
 	})
+	return gaps, cmp.Or(err, asked.err)
 }
 
 // circuitWalk reads the records of circuits.
@@ -55,11 +64,11 @@ type circuitWalk struct {
 	words   intern
 }
 
-func newCircuitWalk(src source, r journal.Range, pick CircuitPick, part Part) *circuitWalk {
+func newCircuitWalk(src source, r journal.Range, part Part) *circuitWalk {
 	w := &circuitWalk{census: newCensus[*life](src, r, part), streams: map[string][]string{}, tells: map[uint64]tells{}, words: intern{}}
 	w.types, w.hear = circuitTypes, w.record
 	w.born = func(b being) *life { return &life{being: b} }
-	w.wanted = func(l *life) bool { return pick == CircuitPick{} || pick.Match(l.row(false, false)) }
+	w.wanted = func(*life) bool { return true }
 	w.turn = func() { clear(w.streams) }
 	w.beside = func() int { return len(w.streams) * entryBytes }
 	return w
@@ -69,7 +78,7 @@ func newCircuitWalk(src source, r journal.Range, pick CircuitPick, part Part) *c
 // one of which any life lies in r, once, when it is over or at the end. It reads
 // endTypes and types.
 func newCircuitCount(src source, r journal.Range, part Part, each func(*life), types ...event.Type) *circuitWalk {
-	w := newCircuitWalk(src, r, CircuitPick{}, Part{Memory: part.Memory})
+	w := newCircuitWalk(src, r, Part{Memory: part.Memory})
 	w.types = endTypes.Union(event.NewSet(types...))
 	w.wanted = func(l *life) bool {
 		each(l)

@@ -339,7 +339,7 @@ func TestCircuitsBeforeTheRangeAreForgotten(t *testing.T) {
 		b.WriteString("08:00:00 CIRC 2 LAUNCHED\n08:00:00 CIRC 2 CLOSED REASON=FINISHED\n")
 	}
 	b.WriteString("09:00:00 CIRC 9 LAUNCHED\n")
-	w := newCircuitWalk(story(t, b.String()), journal.Range{Since: clock(t, "08:30:00")}, CircuitPick{}, Part{})
+	w := newCircuitWalk(story(t, b.String()), journal.Range{Since: clock(t, "08:30:00")}, Part{})
 	if err := w.read(t.Context()); err != nil || len(w.all) > 3 || len(w.lives) != 1 {
 		t.Errorf("%d circuits kept, %d of them standing; %v", len(w.all), len(w.lives), err)
 	}
@@ -352,7 +352,8 @@ func TestCircuitsBeforeTheRangeAreForgotten(t *testing.T) {
 // that says so.
 func TestLateStreamsOfCircuitsKeepNoLine(t *testing.T) {
 	m := story(t, "08:00:00 CIRC 17 LAUNCHED\n08:00:01 CIRC 17 CLOSED REASON=FINISHED\n08:00:02 STREAM 3 DETACHED 17 a:1\n")
-	w := newCircuitWalk(m, journal.Range{}, CircuitPick{Status: Open}, Part{})
+	w := newCircuitWalk(m, journal.Range{}, Part{})
+	w.wanted = func(*life) bool { return false }
 	if err := w.read(t.Context()); err != nil || !slices.Equal(w.streams["3"], []string{"17"}) {
 		t.Errorf("the stream was on %q; %v", w.streams["3"], err)
 	}

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -48,13 +49,14 @@ func ORConnWords() []string {
 type ORConnPick struct {
 	Status string // that is their status or their outcome, see Is
 	Reason string // that is their reason
-	Relay  string // nickname, or fingerprint or its beginning with "$", of the other end; or its address:port
+	Relay  string // nickname, or fingerprint or its beginning with "$", of the other end, see askedRelay; or its address:port
 }
 
-// Match reports whether o is wanted. Words may be in upper or lower case.
-func (k *ORConnPick) Match(o *ORConn) bool {
+// match reports whether o is wanted; to tells whether an end is Relay. Words may be
+// in upper or lower case.
+func (k *ORConnPick) match(o *ORConn, to func(relay string) bool) bool {
 	return (k.Status == "" || o.Is(k.Status)) && (k.Reason == "" || strings.EqualFold(k.Reason, o.Reason)) &&
-		(k.Relay == "" || isRelay(k.Relay, o.Relay))
+		(k.Relay == "" || to(o.Relay))
 }
 
 // ORConns calls emit for every OR connection that pick chooses and any of whose
@@ -66,12 +68,14 @@ func ORConns(ctx context.Context, rd journal.Reader, r journal.Range, pick ORCon
 }
 
 func orConns(ctx context.Context, src source, r journal.Range, pick ORConnPick, part Part, emit func(*ORConn) error) ([]journal.Gap, error) {
-	return eachLife(ctx, part, func(part Part) (*census[*orConnLife], func(*orConnLife) error) {
+	asked := askedRelay{word: pick.Relay, src: src, r: r, part: part}
+	to := func(end string) bool { return asked.is(ctx, end) }
+	gaps, err := eachLife(ctx, part, func(part Part) (*census[*orConnLife], func(*orConnLife) error) {
 		w := newCensus[*orConnLife](src, r, part)
 		w.types = event.NewSet(event.ORCONN)
 		w.born = func(b being) *orConnLife { return &orConnLife{being: b} }
-		w.wanted = func(l *orConnLife) bool { return pick == ORConnPick{} || pick.Match(l.row()) }
-		w.turn, w.beside = func() {}, func() int { return 0 }
+		w.wanted = func(l *orConnLife) bool { return pick == ORConnPick{} || pick.match(l.row(), to) }
+		w.turn, w.beside = func() {}, asked.size
 		w.hear = func(rec *journal.Record, e event.Event) {
 			ev, ok := e.(*event.ORConn)
 			if !ok {
@@ -90,6 +94,7 @@ func orConns(ctx context.Context, src source, r journal.Range, pick ORConnPick, 
 		}
 		return w, func(l *orConnLife) error { return emit(l.row()) }
 	})
+	return gaps, cmp.Or(err, asked.err)
 }
 
 // orConnLife is the state machine of one connection.
