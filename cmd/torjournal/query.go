@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -171,6 +172,10 @@ func (p program) question(c *cli.Context, q query.Question, nothing string, peop
 			rows++
 			return out.row(row)
 		})
+		var asked *query.AskedError
+		if errors.As(err, &asked) {
+			err = usagef("%w", asked.Err)
+		}
 		if err == nil && rows > 0 {
 			err = out.end()
 		}
