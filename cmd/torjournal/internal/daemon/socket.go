@@ -70,9 +70,9 @@ type privateServer struct {
 func newPrivateServer(rd served, status func() Status, log *slog.Logger) *privateServer {
 	s := &privateServer{reader: rd, status: status, fetches: make(chan struct{}, maxFetches)}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /fetch", s.fetch)
+	mux.HandleFunc("GET /fetch", s.inTurn(s.fetch))
 	mux.HandleFunc("GET /wait", s.wait)
-	mux.HandleFunc("GET /rollups", s.rollups)
+	mux.HandleFunc("GET /rollups", s.inTurn(s.rollups))
 	mux.HandleFunc("POST /vacuum", s.vacuum)
 	mux.HandleFunc("GET /bounds", func(w http.ResponseWriter, r *http.Request) {
 		b, err := rd.Bounds(r.Context())
@@ -116,19 +116,25 @@ func (s *privateServer) serve(ctx context.Context, l net.Listener) error {
 	return fmt.Errorf("daemon: private socket: %w", err)
 }
 
-func (s *privateServer) fetch(w http.ResponseWriter, r *http.Request) {
-	seq, rng, err := parseRange(r.URL.Query())
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
+// inTurn answers a question about a range when not too many others are answered.
+func (s *privateServer) inTurn(answer func(w http.ResponseWriter, r *http.Request, seq uint64, rng journal.Range)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		seq, rng, err := parseRange(r.URL.Query())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		select {
+		case s.fetches <- struct{}{}:
+			defer func() { <-s.fetches }()
+			answer(w, r, seq, rng)
+		case <-r.Context().Done():
+			fail(w, r, r.Context().Err()) // silence would be taken for an answer
+		}
 	}
-	select {
-	case s.fetches <- struct{}{}:
-		defer func() { <-s.fetches }()
-	case <-r.Context().Done():
-		fail(w, r, r.Context().Err()) // silence would be taken for an answer
-		return
-	}
+}
+
+func (s *privateServer) fetch(w http.ResponseWriter, r *http.Request, seq uint64, rng journal.Range) {
 	st, err := s.reader.Fetch(r.Context(), seq, rng)
 	if errors.Is(err, io.EOF) {
 		w.WriteHeader(http.StatusNoContent)
@@ -155,19 +161,7 @@ func answerStored(w http.ResponseWriter, data []byte) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 }
 
-func (s *privateServer) rollups(w http.ResponseWriter, r *http.Request) {
-	_, rng, err := parseRange(r.URL.Query())
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	select {
-	case s.fetches <- struct{}{}:
-		defer func() { <-s.fetches }()
-	case <-r.Context().Done():
-		fail(w, r, r.Context().Err()) // silence would be taken for an answer
-		return
-	}
+func (s *privateServer) rollups(w http.ResponseWriter, r *http.Request, _ uint64, rng journal.Range) {
 	out, err := s.reader.Rollups(r.Context(), rng.Since, rng.Until)
 	if err != nil {
 		fail(w, r, err)
