@@ -11,24 +11,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestRoom fills a socket: whoever waits for room has let go of what he held,
-// and goes on when the peer reads.
-func TestRoom(t *testing.T) {
-	ln, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+// socketPair returns both ends of a connection.
+func socketPair(t *testing.T, network, address string) (accepted, dialled net.Conn) {
+	t.Helper()
+	ln, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	peer, err := net.Dial("unix", ln.Addr().String())
-	if err != nil {
+	if dialled, err = net.Dial(network, ln.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
-	defer peer.Close()
-	sock, err := ln.Accept()
-	if err != nil {
+	t.Cleanup(func() { dialled.Close() })
+	if accepted, err = ln.Accept(); err != nil {
 		t.Fatal(err)
 	}
-	defer sock.Close()
+	t.Cleanup(func() { accepted.Close() })
+	return accepted, dialled
+}
+
+// TestRoom fills a socket: whoever waits for room has let go of what he held,
+// and goes on when the peer reads.
+func TestRoom(t *testing.T) {
+	sock, peer := socketPair(t, "unix", filepath.Join(t.TempDir(), "s"))
 	w := sockWriter{sock: sock}
 	w.room.of(sock)
 	if err := w.await(func() { t.Error("an empty socket has no room") }); err != nil {
@@ -79,20 +84,7 @@ func TestWriteNow(t *testing.T) {
 	if w.hasRoomNow() || w.writeNow([]byte("x")) != 0 {
 		t.Error("a connection that cannot be asked is written to")
 	}
-	ln, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	peer, err := net.Dial("tcp4", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer peer.Close()
-	sock, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	sock, peer := socketPair(t, "tcp4", "127.0.0.1:0")
 	w = sockWriter{sock: sock}
 	w.room.of(sock)
 	if !w.hasRoomNow() {

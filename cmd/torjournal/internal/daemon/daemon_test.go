@@ -106,6 +106,17 @@ func sizeOf(t *testing.T, path string) int64 {
 	return fi.Size()
 }
 
+// opened returns a reader of a journal, which is closed when the test ends.
+func opened(t *testing.T, path string, key KeyFile) *Reader {
+	t.Helper()
+	rd, err := OpenReader(t.Context(), path, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rd.Close() })
+	return rd
+}
+
 // everything reads all batches by sequence, as they are stored, and counts
 // their records.
 func everything(t *testing.T, rd journal.Reader) (batches []string, records int) {
@@ -131,22 +142,14 @@ func everything(t *testing.T, rd journal.Reader) (batches []string, records int)
 func TestDaemonAndFileAnswerTheSame(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	written(t, path, 5)
-	file, err := OpenReader(t.Context(), path, KeyFile{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
+	file := opened(t, path, KeyFile{})
 	if file.Daemon() {
 		t.Fatal("no daemon runs, but one is said to")
 	}
 	want, n := everything(t, file)
 
 	stop := running(t, path)
-	sock, err := OpenReader(t.Context(), path, KeyFile{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sock.Close()
+	sock := opened(t, path, KeyFile{})
 	if !sock.Daemon() {
 		t.Fatal("a daemon runs, but the file is read")
 	}
@@ -170,11 +173,7 @@ func TestDaemonAndFileAnswerTheSame(t *testing.T) {
 func TestFollowerChangesOver(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	written(t, path, 3)
-	rd, err := OpenReader(t.Context(), path, KeyFile{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rd.Close()
+	rd := opened(t, path, KeyFile{})
 
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -208,11 +207,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	written(t, path, 1)
 	running(t, path)
-	rd, err := OpenReader(t.Context(), path, KeyFile{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rd.Close()
+	rd := opened(t, path, KeyFile{})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- rd.Wait(ctx, 99) }()
@@ -322,11 +317,7 @@ func FuzzParseRange(f *testing.F) {
 func TestReaderSurvivesADeadlineWhileItChangesOver(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	written(t, path, 1)
-	rd, err := OpenReader(t.Context(), path, KeyFile{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rd.Close()
+	rd := opened(t, path, KeyFile{})
 	l, err := net.Listen("unix", SocketPath(path)) // accepts and never answers
 	if err != nil {
 		t.Fatal(err)
@@ -347,11 +338,7 @@ func TestReaderSurvivesADeadlineWhileItChangesOver(t *testing.T) {
 func TestFollowerWaitsForALockedFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	written(t, path, 1)
-	rd, err := OpenReader(t.Context(), path, KeyFile{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rd.Close()
+	rd := opened(t, path, KeyFile{})
 	j, err := journal.Open(path, journal.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -163,11 +163,7 @@ func TestDaemonOnEncryptedJournal(t *testing.T) {
 	if _, err := OpenReader(t.Context(), path, KeyFile{}); !errors.Is(err, journal.ErrEncrypted) {
 		t.Errorf("the file without the key: %v", err)
 	}
-	file, err := OpenReader(t.Context(), path, f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
+	file := opened(t, path, f)
 	want, m := everything(t, file)
 	if m < n || len(got) > 0 && !strings.HasPrefix(strings.Join(want, ""), strings.Join(got, "")) {
 		t.Errorf("%d records from the daemon, %d from the file; or they differ", n, m)
@@ -203,11 +199,7 @@ func TestEncryptedFileAndDaemonAnswerTheSame(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	file, err := OpenReader(t.Context(), path, f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
+	file := opened(t, path, f)
 	want, n := everything(t, file)
 	runningWith(t, Config{Journal: path, Key: f, Logger: slog.New(slog.DiscardHandler)})
 	sock, err := OpenReader(t.Context(), path, KeyFile{})
