@@ -51,10 +51,10 @@ func (e *StreamBandwidth) Format() []byte {
 	return e.close(b)
 }
 
-func readStreamBandwidth(s *scanner) *StreamBandwidth {
-	return &StreamBandwidth{
-		ID: s.word(), Written: s.number(), Read: s.number(), Time: s.optional(), Rest: s.words(),
-	}
+func readStreamBandwidth(e *StreamBandwidth, s *scanner) *StreamBandwidth {
+	e.ID, e.Written, e.Read, e.Time = s.word(), s.number(), s.number(), s.optional()
+	e.Rest = s.words()
+	return e
 }
 
 // CircuitBandwidth is a CIRC_BW event: what a circuit moved since its last
@@ -104,8 +104,7 @@ func (e *CircuitBandwidth) Format() []byte {
 	return e.close(b)
 }
 
-func readCircuitBandwidth(s *scanner) *CircuitBandwidth {
-	e := &CircuitBandwidth{}
+func readCircuitBandwidth(e *CircuitBandwidth, s *scanner) *CircuitBandwidth {
 	for s.next() {
 		switch s.key {
 		case "ID":

@@ -48,8 +48,8 @@ func (c *Circuit) Format() []byte {
 	return c.close(b)
 }
 
-func readCircuit(s *scanner) *Circuit {
-	c := &Circuit{ID: s.word(), Status: s.word(), Path: Path(s.optional())}
+func readCircuit(c *Circuit, s *scanner) *Circuit {
+	c.ID, c.Status, c.Path = s.word(), s.word(), Path(s.optional())
 	for s.next() {
 		switch s.key {
 		case "REASON":
@@ -137,8 +137,8 @@ func (c *CircuitMinor) Format() []byte {
 	return c.close(b)
 }
 
-func readCircuitMinor(s *scanner) *CircuitMinor {
-	c := &CircuitMinor{ID: s.word(), Event: s.word(), Path: Path(s.optional())}
+func readCircuitMinor(c *CircuitMinor, s *scanner) *CircuitMinor {
+	c.ID, c.Event, c.Path = s.word(), s.word(), Path(s.optional())
 	for s.next() {
 		switch s.key {
 		case "OLD_PURPOSE":

@@ -3,6 +3,7 @@ package event
 import (
 	"math/rand/v2"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +40,12 @@ func lossless(t *testing.T, wire []byte) {
 	}
 	if e.Type() != TypeOf(wire) {
 		t.Fatalf("type %q, TypeOf says %q: %q", e.Type(), TypeOf(wire), wire)
+	}
+	var room Room
+	in, err := room.ParseInPlace(wire)
+	_, nan := e.(*BuildTimeoutSet) // it may have a number that equals nothing
+	if err != nil || !nan && !reflect.DeepEqual(in, e) {
+		t.Fatalf("in a room %+v, %v\nalone %+v", in, err, e)
 	}
 }
 

@@ -21,14 +21,17 @@ func Parse(wire []byte) (Event, error) { return ParseInPlace(bytes.Clone(wire)) 
 // ParseInPlace is Parse without the copy: the event's strings are parts of wire
 // and keep it in memory, with all that it is a part of, and nobody may change it
 // any more.
-func ParseInPlace(wire []byte) (Event, error) {
+func ParseInPlace(wire []byte) (Event, error) { return parseInPlace(wire, nil) }
+
+// parseInPlace is ParseInPlace; room may be nil.
+func parseInPlace(wire []byte, room *Room) (Event, error) {
 	whole := unsafe.String(unsafe.SliceData(wire), len(wire))
 	f, err := cut(whole)
 	if err != nil {
 		return nil, err
 	}
 	s := newScanner(&f)
-	e := read(&f, &s)
+	e := read(&f, &s, room)
 	if e == nil || s.bad || s.form.ordered() && string(e.Format()) != whole {
 		return &Unknown{Name: TypeOf(wire), Wire: whole}, nil
 	}
@@ -37,22 +40,27 @@ func ParseInPlace(wire []byte) (Event, error) {
 
 // read reads the event of f's type; nil if there is no such type. What it
 // returns is worth nothing if s is bad.
-func read(f *frame, s *scanner) Event {
+func read(f *frame, s *scanner, room *Room) Event {
+	if room != nil {
+		if e := room.read(f, s); e != nil {
+			return e
+		}
+	}
 	switch f.name {
 	case CIRC:
-		return readCircuit(s)
+		return readCircuit(new(Circuit), s)
 	case CIRC_MINOR:
-		return readCircuitMinor(s)
+		return readCircuitMinor(new(CircuitMinor), s)
 	case STREAM:
-		return readStream(s)
+		return readStream(new(Stream), s)
 	case ORCONN:
 		return readORConn(s)
 	case BW:
 		return readBandwidth(s)
 	case STREAM_BW:
-		return readStreamBandwidth(s)
+		return readStreamBandwidth(new(StreamBandwidth), s)
 	case CIRC_BW:
-		return readCircuitBandwidth(s)
+		return readCircuitBandwidth(new(CircuitBandwidth), s)
 	case CONN_BW:
 		return readConnBandwidth(s)
 	case CELL_STATS:

@@ -48,8 +48,8 @@ func (s *Stream) Format() []byte {
 	return s.close(b)
 }
 
-func readStream(s *scanner) *Stream {
-	e := &Stream{ID: s.word(), Status: s.word(), CircID: s.word(), Target: s.word()}
+func readStream(e *Stream, s *scanner) *Stream {
+	e.ID, e.Status, e.CircID, e.Target = s.word(), s.word(), s.word(), s.word()
 	for s.next() {
 		switch s.key {
 		case "REASON":
