@@ -46,12 +46,24 @@ type Made[T any] struct {
 	As T
 }
 
-// Making is Records with what do makes of each record, which may be called by
-// several goroutines at once, ahead of the walk, and for records that the walk
-// does not come to any more. The Record is do's to read and not to keep.
-func Making[T any](ctx context.Context, rd Reader, r Range, do func(*Record) T) iter.Seq2[*Made[T], error] {
+// Maker makes something of records, for one goroutine at a time.
+type Maker[T any] interface {
+	// Make makes it of one record, which is Make's to read and not to keep;
+	// but what it makes may be of parts of its Wire.
+	Make(*Record) T
+
+	// Again says that nothing of what was made since it was called last is
+	// used any more: what that took may be used again.
+	Again()
+}
+
+// Making is Records with what a Maker makes of each record. There may be many
+// of them: they work ahead of the walk, and on records that the walk does not
+// come to any more. What is yielded, the Wire and what it was made to, is there
+// until the walk goes on.
+func Making[T any](ctx context.Context, rd Reader, r Range, maker func() Maker[T]) iter.Seq2[*Made[T], error] {
 	return func(yield func(*Made[T], error) bool) {
-		w := walk[T]{rd: rd, r: r, do: do, yield: yield, next: max(r.From, 1)}
+		w := walk[T]{rd: rd, r: r, maker: maker, yield: yield, next: max(r.From, 1)}
 		p, ok := rd.(Parallel)
 		for w.more() {
 			st, err := rd.Fetch(ctx, w.next, r)
@@ -71,10 +83,11 @@ func Making[T any](ctx context.Context, rd Reader, r Range, do func(*Record) T) 
 type walk[T any] struct {
 	rd    Reader
 	r     Range
-	do    func(*Record) T
+	maker func() Maker[T]
 	yield func(*Made[T], error) bool
 	next  uint64 // number of the record to look at next
 	made  Made[T]
+	own   Maker[T] // of what is not made ahead; nil: not needed so far
 }
 
 func (w *walk[T]) more() bool { return w.r.To == 0 || w.next <= w.r.To }
@@ -102,10 +115,14 @@ func (w *walk[T]) rest() Range {
 
 // each walks the records of a batch. It reports whether the walk goes on.
 func (w *walk[T]) each(st Stored) bool {
+	if w.own == nil {
+		w.own = w.maker()
+	}
 	more := true
 	err := st.Each(w.rest(), func(rec *Record) bool {
-		w.made.Record, w.made.As = *rec, w.do(rec)
+		w.made.Record, w.made.As = *rec, w.own.Make(rec)
 		more = w.yield(&w.made, nil)
+		w.own.Again()
 		return more
 	})
 	if err != nil {
@@ -123,8 +140,15 @@ type job[T any] struct {
 	r      Range // what of it is wanted
 	failed error // of the Fetch: there is nothing to decode
 
-	out chan []Made[T] // closed by the decoder
-	bad error          // of the decoding; set before out is closed
+	out chan *portion[T] // closed by the decoder
+	bad error            // of the decoding; set before out is closed
+}
+
+// portion is some records that a decoder hands over at once.
+type portion[T any] struct {
+	made  []Made[T]
+	maker Maker[T] // of these
+	wires [][]byte // buffers of wire forms: those in which the last records are some of these, and free ones
 }
 
 // portions bounds what a decoder has done before somebody takes it: a block of the
@@ -140,7 +164,7 @@ func (w *walk[T]) ahead(ctx context.Context, n int) bool {
 	defer stop()
 	order := make(chan *job[T], n) // fetched, in order; one more is being walked
 	work := make(chan *job[T])
-	spare := make(chan []Made[T], portions)
+	spare := make(chan *portion[T], portions)
 	all.Go(func() {
 		defer close(order)
 		defer close(work)
@@ -149,7 +173,7 @@ func (w *walk[T]) ahead(ctx context.Context, n int) bool {
 	for range n {
 		all.Go(func() {
 			for j := range work {
-				j.decode(ctx, w.do, spare)
+				j.decode(ctx, w.maker, spare)
 			}
 		})
 	}
@@ -173,7 +197,7 @@ func (w *walk[T]) ahead(ctx context.Context, n int) bool {
 func (w *walk[T]) fetch(ctx context.Context, r Range, order, work chan<- *job[T]) {
 	for next := r.From; r.To == 0 || next <= r.To; {
 		st, err := w.rd.Fetch(ctx, next, w.r)
-		j := &job[T]{st: st, r: r, failed: err, out: make(chan []Made[T], portions)}
+		j := &job[T]{st: st, r: r, failed: err, out: make(chan *portion[T], portions)}
 		j.r.From = next
 		select {
 		case order <- j:
@@ -193,9 +217,21 @@ func (w *walk[T]) fetch(ctx context.Context, r Range, order, work chan<- *job[T]
 }
 
 // decode makes portions of a batch.
-func (j *job[T]) decode(ctx context.Context, do func(*Record) T, spare <-chan []Made[T]) {
+func (j *job[T]) decode(ctx context.Context, maker func() Maker[T], spare <-chan *portion[T]) {
 	defer close(j.out)
-	var part []Made[T]
+	var part *portion[T]
+	var wires wireRoom
+	begin := func() {
+		if part != nil {
+			return
+		}
+		select {
+		case part = <-spare:
+			wires.free, part.wires = append(wires.free, part.wires...), part.wires[:0]
+		default:
+			part = &portion[T]{made: make([]Made[T], 0, portionRecords), maker: maker()}
+		}
+	}
 	send := func() bool {
 		select {
 		case j.out <- part:
@@ -205,27 +241,67 @@ func (j *job[T]) decode(ctx context.Context, do func(*Record) T, spare <-chan []
 			return false
 		}
 	}
-	err := j.st.Each(j.r, func(rec *Record) bool {
-		if part == nil {
-			select {
-			case part = <-spare:
-			default:
-				part = make([]Made[T], 0, portionRecords)
-			}
-		}
-		part = append(part, Made[T]{*rec, do(rec)})
-		return len(part) < portionRecords || send()
+	room := func(n int) []byte {
+		begin()
+		part.wires = wires.full(part.wires)
+		return wires.next(n)
+	}
+	err := j.st.each(j.r, room, func(rec *Record) bool {
+		begin()
+		part.made = append(part.made, Made[T]{*rec, part.maker.Make(rec)})
+		return len(part.made) < portionRecords || send()
 	})
-	if len(part) > 0 && !send() {
+	if wires.some() {
+		begin()
+		part.wires = append(wires.full(part.wires), wires.free...)
+	}
+	if part != nil && !send() {
 		return
 	}
 	j.bad = err
 }
 
+// wireRoom is where a decoder puts wire forms: into one buffer after the other.
+// One that is full goes with the portion that has its last records, or a later
+// one: once that was walked, so were all that have some of them.
+type wireRoom struct {
+	now  []byte
+	free [][]byte
+}
+
+// A buffer has wiresLeast at least, so that it serves for a usual portion again,
+// and is not used again if it has more than wiresKept, as one event may need.
+const (
+	wiresLeast = 32 << 10
+	wiresKept  = 256 << 10
+)
+
+// full appends the buffer that is full.
+func (w *wireRoom) full(to [][]byte) [][]byte {
+	if n := len(w.now); n > 0 && n <= wiresKept {
+		to = append(to, w.now)
+	}
+	w.now = nil
+	return to
+}
+
+// next returns a buffer of at least n bytes.
+func (w *wireRoom) next(n int) []byte {
+	if last := len(w.free) - 1; last >= 0 {
+		w.now, w.free = w.free[last], w.free[:last]
+	}
+	if len(w.now) < n {
+		w.now = make([]byte, max(n, wiresLeast))
+	}
+	return w.now
+}
+
+func (w *wireRoom) some() bool { return w.now != nil || len(w.free) > 0 }
+
 // take walks what was decoded of a batch.
-func (w *walk[T]) take(ctx context.Context, j *job[T], spare chan<- []Made[T]) bool {
+func (w *walk[T]) take(ctx context.Context, j *job[T], spare chan<- *portion[T]) bool {
 	for {
-		var part []Made[T]
+		var part *portion[T]
 		ok := false
 		select {
 		case part, ok = <-j.out:
@@ -236,14 +312,16 @@ func (w *walk[T]) take(ctx context.Context, j *job[T], spare chan<- []Made[T]) b
 		if !ok {
 			break
 		}
-		for i := range part {
-			if !w.yield(&part[i], nil) {
+		for i := range part.made {
+			if !w.yield(&part.made[i], nil) {
 				return false
 			}
 		}
-		clear(part)
+		clear(part.made)
+		part.made = part.made[:0]
+		part.maker.Again()
 		select {
-		case spare <- part[:0]:
+		case spare <- part:
 		default:
 		}
 	}

@@ -57,16 +57,41 @@ func (s *spoilt) Fetch(ctx context.Context, seq uint64, r Range) (Stored, error)
 	return st, nil
 }
 
+// telling is a Maker that only looks at the records.
+type telling func(*Record)
+
+func (tell telling) Make(r *Record) (_ struct{}) {
+	tell(r)
+	return
+}
+func (telling) Again() {}
+
+// notes are a Maker whose room is used again.
+type notes struct{ made []*string }
+
+func (n *notes) Make(r *Record) *string {
+	s := fmt.Sprint(r.Seq, string(r.Wire))
+	n.made = append(n.made, &s)
+	return &s
+}
+
+func (n *notes) Again() {
+	for _, s := range n.made {
+		*s = "spoilt"
+	}
+	n.made = n.made[:0]
+}
+
 // toldBy writes down what a walk yields, up to most of it.
 func toldBy(ctx context.Context, rd Reader, r Range, most int) (out []string) {
-	for m, err := range Making(ctx, rd, r, func(r *Record) string { return fmt.Sprint(r.Seq, string(r.Wire)) }) {
+	for m, err := range Making(ctx, rd, r, func() Maker[*string] { return new(notes) }) {
 		if len(out) == most {
 			break
 		}
 		if err != nil {
 			out = append(out, err.Error())
 		} else {
-			out = append(out, fmt.Sprint(m.Seq, m.Session, m.Time, m.Type, string(m.Wire), m.As))
+			out = append(out, fmt.Sprint(m.Seq, m.Session, m.Time, m.Type, string(m.Wire), *m.As))
 		}
 	}
 	return out
@@ -167,13 +192,13 @@ func TestDecodingTheLastBlockEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithCancel(within(t))
 		last := make(chan struct{})
 		got, err := 0, error(nil)
-		for m, e := range Making(ctx, several{f, 3}, r, func(rec *Record) (_ struct{}) {
+		tell := telling(func(rec *Record) {
 			if rec.Seq == r.To {
 				cancel()
 				close(last)
 			}
-			return
-		}) {
+		})
+		for m, e := range Making(ctx, several{f, 3}, r, func() Maker[struct{}] { return tell }) {
 			if err = e; err != nil {
 				break
 			}
@@ -184,6 +209,42 @@ func TestDecodingTheLastBlockEndsWithItsContext(t *testing.T) {
 		cancel()
 		if err == nil && got != want || err != nil && !errors.Is(err, context.Canceled) {
 			t.Fatalf("%d of %d records, %v", got, want, err)
+		}
+	}
+}
+
+// Lines lie in room that is used again, but not before the walk has passed them:
+// blocks have more portions than there are buffers, and more buffers than one.
+func TestDecodedAheadStandsUntilItIsPassed(t *testing.T) {
+	j := openTest(t, "", Options{MaxSize: 32 << 20, sealBytes: 512 << 10})
+	for part := range slices.Chunk(talk(60_000), 1000) {
+		appendAll(t, j, part...)
+		waitForSealer(t, j)
+	}
+	if err := j.Pack(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	all := readRange(t, j, Range{})
+	for _, types := range []event.Set{{}, event.NewSet(event.CIRC), event.NewSet(event.STREAM, event.BW)} {
+		r := Range{Types: types}
+		var want []Record
+		for _, rec := range all {
+			if r.Match(&rec) {
+				want = append(want, rec)
+			}
+		}
+		n := 0
+		for m, err := range Making(within(t), several{j, 3}, r, func() Maker[*string] { return new(notes) }) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n == len(want) || m.Seq != want[n].Seq || !bytes.Equal(m.Wire, want[n].Wire) || *m.As != fmt.Sprint(m.Seq, string(m.Wire)) {
+				t.Fatalf("record %d is %q, and %q was made of it; want %q", m.Seq, m.Wire, *m.As, want[min(n, len(want)-1)].Wire)
+			}
+			n++
+		}
+		if n != len(want) {
+			t.Errorf("%d records, want %d", n, len(want))
 		}
 	}
 }

@@ -269,7 +269,7 @@ func decodeBatch(h header, stored []byte, types event.Set) ([]Record, error) {
 		n = min(n, 64)
 	}
 	recs := make([]Record, 0, n)
-	_, err := eachRecord(h, stored, Range{Types: types}, new(Record), func(r *Record) bool {
+	_, err := eachRecord(h, stored, Range{Types: types}, nil, new(Record), func(r *Record) bool {
 		recs = append(recs, *r)
 		return true
 	})
@@ -282,11 +282,12 @@ func decodeBatch(h header, stored []byte, types event.Set) ([]Record, error) {
 // eachRecord calls visit for the records of the envelope's payload that are in
 // r, but for its session, until visit returns false; then more is false. It
 // visits each of them in rec. After an error, which comes where the payload does
-// not parse, some may have been visited.
-func eachRecord(h header, stored []byte, r Range, rec *Record, visit func(*Record) bool) (more bool, err error) {
+// not parse, some may have been visited. room is columns.Want's, for wire forms
+// that are not there yet.
+func eachRecord(h header, stored []byte, r Range, room func(int) []byte, rec *Record, visit func(*Record) bool) (more bool, err error) {
 	rec.Session = h.session
 	if h.codec == codecColumns {
-		return eachOfColumns(h, stored, r, rec, visit)
+		return eachOfColumns(h, stored, r, room, rec, visit)
 	}
 	payload, err := unpack(h, stored)
 	if err != nil {

@@ -58,11 +58,13 @@ func (p *packer) encode(recs []Record) (header, []byte) {
 var decoders = sync.Pool{New: func() any { return columns.NewDecoder(unzstd) }}
 
 // eachOfColumns is eachRecord for a payload by columns.
-func eachOfColumns(h header, stored []byte, r Range, rec *Record, visit func(*Record) bool) (more bool, err error) {
+func eachOfColumns(h header, stored []byte, r Range, room func(int) []byte, rec *Record, visit func(*Record) bool) (more bool, err error) {
 	d := decoders.Get().(*columns.Decoder)
 	defer decoders.Put(d)
 	more = true
-	err = d.Decode(stored, int(h.count()), int(h.raw), r.columns(&h), func(i int, row columns.Row) bool {
+	want := r.columns(&h)
+	want.Room = room
+	err = d.Decode(stored, int(h.count()), int(h.raw), want, func(i int, row columns.Row) bool {
 		rec.Seq, rec.Time, rec.Type, rec.Wire = h.first+uint64(i), arrival(row.Time), event.Type(row.Type), row.Wire
 		more = visit(rec)
 		return more

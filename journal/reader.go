@@ -62,13 +62,16 @@ func (s Stored) Decode(types event.Set) (out []Record, err error) {
 // Record is visit's to copy and not to keep; its Wire stays valid as long as it
 // is referenced. The error is a *DamageError, and visit may have been called
 // before.
-func (s Stored) Each(r Range, visit func(*Record) bool) error {
+func (s Stored) Each(r Range, visit func(*Record) bool) error { return s.each(r, nil, visit) }
+
+// each is Each; room is eachRecord's.
+func (s Stored) each(r Range, room func(int) []byte, visit func(*Record) bool) error {
 	rec := new(Record)
 	return s.batches(func(h header, payload []byte) (bool, error) {
 		if r.Session != 0 && h.session != r.Session {
 			return true, nil
 		}
-		return eachRecord(h, payload, r, rec, visit)
+		return eachRecord(h, payload, r, room, rec, visit)
 	})
 }
 
@@ -103,10 +106,16 @@ func (s Stored) batches(do func(header, []byte) (more bool, err error)) error {
 // ends it. A record's Wire stays valid as long as it is referenced.
 func Records(ctx context.Context, rd Reader, r Range) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		for m, err := range Making(ctx, rd, r, func(*Record) (_ struct{}) { return }) {
+		for m, err := range Making(ctx, rd, r, func() Maker[struct{}] { return nothing{} }) {
 			if !yield(m.Record, err) {
 				return
 			}
 		}
 	}
 }
+
+// nothing is what Records makes of them.
+type nothing struct{}
+
+func (nothing) Make(*Record) (_ struct{}) { return }
+func (nothing) Again()                    {}

@@ -204,15 +204,16 @@ func corpus(t testing.TB, file string) *memory {
 	}
 }
 
-// Parsed spoils what an event stood in once the walk goes on: what a row bears
-// must be the walk's own, or it would keep a whole chunk of lines in memory.
+// Parsed spoils what an event stood in once the walk goes on, and takes back the
+// event: what a row bears must be the walk's own.
 func (m *memory) Parsed(ctx context.Context, r journal.Range) iter.Seq2[*reading, error] {
 	return func(yield func(*reading, error) bool) {
+		maker := newParsing()
 		for rec, err := range m.Records(ctx, r) {
 			p := &reading{Record: rec}
 			stood := journal.Record{Wire: bytes.Clone(rec.Wire)}
 			if err == nil {
-				p.As = parse(&stood)
+				p.As = maker.Make(&stood)
 			}
 			if !yield(p, err) {
 				return
@@ -220,6 +221,8 @@ func (m *memory) Parsed(ctx context.Context, r journal.Range) iter.Seq2[*reading
 			for i := range stood.Wire {
 				stood.Wire[i] = '!'
 			}
+			*p = reading{}
+			maker.Again()
 		}
 	}
 }

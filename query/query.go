@@ -60,12 +60,25 @@ func (s stored) Records(ctx context.Context, r journal.Range) iter.Seq2[journal.
 type reading = journal.Made[event.Event]
 
 func (s stored) Parsed(ctx context.Context, r journal.Range) iter.Seq2[*reading, error] {
-	return journal.Making(ctx, s.Reader, r, parse)
+	return journal.Making(ctx, s.Reader, r, newParsing)
 }
 
-// parse makes the event of a record in place: walks copy the words that they keep.
-func parse(rec *journal.Record) event.Event {
-	ev, err := event.ParseInPlace(rec.Wire)
+// parsing makes the events of records in place, and uses their room again: walks
+// copy the words that they keep.
+type parsing struct{ room event.Room }
+
+func newParsing() journal.Maker[event.Event] { return new(parsing) }
+
+// Make is journal.Maker's.
+func (p *parsing) Make(rec *journal.Record) event.Event { return orNil(p.room.ParseInPlace(rec.Wire)) }
+
+// Again is journal.Maker's.
+func (p *parsing) Again() { p.room.Reset() }
+
+// parse makes the event of a record in place.
+func parse(rec *journal.Record) event.Event { return orNil(event.ParseInPlace(rec.Wire)) }
+
+func orNil(ev event.Event, err error) event.Event {
 	if err != nil {
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 type Want struct {
 	Type func(typ string) bool      // nil: every type
 	Row  func(i int, us int64) bool // by place from 0 and arrival, µs since 1970 UTC; nil: every record
+	Room func(n int) []byte         // gives at least n bytes for wire forms, once no more fit what it gave before; nil: they are made
 }
 
 // Decoder decodes blocks, one after the other, and keeps the room that one
@@ -21,9 +22,10 @@ type Decoder struct {
 	hops     hopReader
 	clock    clock
 
-	out   []byte // wire forms are written to it; a new one is begun when it is full
-	at    int    // bytes of out that are written
-	chunk int    // bytes of the next out
+	out   []byte           // wire forms are written to it; a new one is begun when it is full
+	at    int              // bytes of out that are written
+	chunk int              // bytes of the next out
+	room  func(int) []byte // Want.Room
 
 	// What a block can make the decoder allocate is bounded by the block's size.
 	limit int // bytes of wire forms that may still be written
@@ -46,7 +48,7 @@ func NewDecoder(z *zstd.Decoder) *Decoder { return &Decoder{sections: unpacker{z
 // Decode calls emit for each of the block's n records that is wanted, in
 // order, until emit returns false; i is the record's place in the block. limit
 // bounds the bytes of all wire forms together. The rows' bytes are emit's to
-// keep; many lie in one buffer. What is not what an Encoder makes is an error,
+// keep, unless want.Room gives them; many lie in one buffer. What is not what an Encoder makes is an error,
 // and emit may have been called before.
 func (d *Decoder) Decode(data []byte, n, limit int, want Want, emit func(i int, r Row) bool) error {
 	in := bytesReader{data: data}
@@ -88,6 +90,9 @@ func (d *Decoder) begin(n, limit int, want Want) {
 	if want.Type != nil {
 		d.chunk = chunkSome
 	}
+	if d.room = want.Room; d.room != nil {
+		d.out, d.at = nil, 0
+	}
 }
 
 // What a decoder keeps between blocks is what blocks of the usual size take:
@@ -99,6 +104,9 @@ const (
 )
 
 func (d *Decoder) end(limit int) {
+	if d.room != nil { // it is not for the next block
+		d.room, d.out, d.at = nil, nil, 0
+	}
 	if limit > usualBlock || limit+maxColumns-d.words > usualWords || stateLimit(limit)-d.state > usualState {
 		*d = Decoder{sections: unpacker{z: d.sections.z}}
 	}

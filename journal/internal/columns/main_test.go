@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
+	"unsafe"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -69,6 +71,44 @@ func checkSame(tb testing.TB, d *Decoder, data []byte, rows []Row, want func(str
 	if len(places) > 0 {
 		tb.Fatalf("records %v did not come", places)
 	}
+	checkRoom(tb, d, data, rows, want)
+}
+
+// checkRoom decodes data into room that was used before, and compares it likewise
+// once all is decoded.
+func checkRoom(tb testing.TB, d *Decoder, data []byte, rows []Row, want func(string) bool) {
+	tb.Helper()
+	var room [][]byte
+	give := func(n int) []byte {
+		room = append(room, bytes.Repeat([]byte{'#'}, n+len(room)%3))
+		return room[len(room)-1]
+	}
+	got := map[int]Row{}
+	err := d.Decode(data, len(rows), wireBytes(rows), Want{Type: want, Room: give}, func(i int, r Row) bool {
+		got[i] = r
+		return true
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for i, r := range got {
+		if !bytes.Equal(r.Wire, rows[i].Wire) {
+			tb.Fatalf("record %d is %q in room, not %q", i, r.Wire, rows[i].Wire)
+		}
+		if !slices.ContainsFunc(room, func(b []byte) bool { return within(b, r.Wire) }) {
+			tb.Fatalf("record %d is not in the room that was given", i)
+		}
+	}
+	for _, b := range room { // it is the caller's again
+		clear(b)
+	}
+}
+
+// within reports whether part is a part of b.
+func within(b, part []byte) bool {
+	from := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	at := uintptr(unsafe.Pointer(unsafe.SliceData(part)))
+	return at >= from && at+uintptr(len(part)) <= from+uintptr(len(b))
 }
 
 // row makes a record of a line.

@@ -136,7 +136,12 @@ func (d *Decoder) widen(l *line, n int) bool {
 		return false
 	}
 	size = max(size+l.room, min(d.chunk, d.limit+l.room), min(2*size, d.limit)+l.room)
-	out := make([]byte, size)
+	var out []byte
+	if d.room != nil {
+		out = d.room(size)
+	} else {
+		out = make([]byte, size)
+	}
 	l.at = copy(out, d.out[l.from:l.at])
 	d.out, d.at, l.from = out, 0, 0
 	return true
