@@ -50,6 +50,9 @@ func (c *Circuit) Format() []byte {
 
 func readCircuit(c *Circuit, s *scanner) *Circuit {
 	c.ID, c.Status, c.Path = s.word(), s.word(), Path(s.optional())
+	c.CircuitInfo.begin(s)
+	s.follows(infoKeywords, " REASON=", &c.Reason)
+	s.follows(infoKeywords+1, " REMOTE_REASON=", &c.RemoteReason)
 	for s.next() {
 		switch s.key {
 		case "REASON":
@@ -75,6 +78,15 @@ func (c *CircuitInfo) append(b []byte, f *form) []byte {
 	b = f.plain(b, 7, "HS_POW", c.HSPoW)
 	b = f.plain(b, 8, "CONFLUX_ID", c.ConfluxID)
 	return f.optUint(b, 9, "CONFLUX_RTT", c.ConfluxRTT)
+}
+
+// begin reads the keywords that most circuits have, and read what is left of them.
+func (c *CircuitInfo) begin(s *scanner) {
+	s.follows(0, " BUILD_FLAGS=", &c.BuildFlags)
+	s.follows(1, " PURPOSE=", &c.Purpose)
+	s.follows(2, " HS_STATE=", &c.HSState)
+	s.follows(3, " REND_QUERY=", &c.RendQuery)
+	s.follows(4, " TIME_CREATED=", &c.TimeCreated)
 }
 
 func (c *CircuitInfo) read(s *scanner) {
@@ -139,6 +151,10 @@ func (c *CircuitMinor) Format() []byte {
 
 func readCircuitMinor(c *CircuitMinor, s *scanner) *CircuitMinor {
 	c.ID, c.Event, c.Path = s.word(), s.word(), Path(s.optional())
+	c.CircuitInfo.begin(s)
+	s.follows(infoKeywords, " OLD_PURPOSE=", &c.OldPurpose)
+	s.follows(infoKeywords+1, " OLD_HS_STATE=", &c.OldHSState)
+	s.follows(infoKeywords+2, " OLD_TIME_CREATED=", &c.OldTimeCreated)
 	for s.next() {
 		switch s.key {
 		case "OLD_PURPOSE":

@@ -47,6 +47,41 @@ func lossless(t *testing.T, wire []byte) {
 	if err != nil || !nan && !reflect.DeepEqual(in, e) {
 		t.Fatalf("in a room %+v, %v\nalone %+v", in, err, e)
 	}
+	circuitSays(t, e, wire)
+}
+
+// circuitSays compares what a circuit's event says with what its line has, which
+// is looked for in another way.
+func circuitSays(t *testing.T, e Event, wire []byte) {
+	var info *CircuitInfo
+	own := map[string]string{}
+	switch e := e.(type) {
+	case *Circuit:
+		info = &e.CircuitInfo
+		own["REASON"], own["REMOTE_REASON"] = e.Reason, e.RemoteReason
+	case *CircuitMinor:
+		info = &e.CircuitInfo
+		own["OLD_PURPOSE"], own["OLD_HS_STATE"], own["OLD_TIME_CREATED"] = e.OldPurpose, e.OldHSState, e.OldTimeCreated
+	default:
+		return
+	}
+	own["BUILD_FLAGS"], own["PURPOSE"], own["HS_STATE"] = info.BuildFlags, info.Purpose, info.HSState
+	own["REND_QUERY"], own["TIME_CREATED"] = info.RendQuery, info.TimeCreated
+	line, _, _ := strings.Cut(string(wire[4+len(e.Type()):]), "\r\n")
+	for range 2 { // the ID and the status, whatever they look like
+		line = line[valueEnd(line, 1):]
+	}
+	said := map[string]string{}
+	for key, value := range Keywords(strings.TrimPrefix(line, " ")).All() {
+		if _, again := said[key]; !again {
+			said[key] = value
+		}
+	}
+	for key, value := range own {
+		if value != said[key] {
+			t.Fatalf("%s is %q: %q", key, value, wire)
+		}
+	}
 }
 
 // typeWords is the number of event names that vocabulary begins with.

@@ -2,6 +2,7 @@ package event
 
 import (
 	"strconv"
+	"strings"
 )
 
 // scanner reads the words of an event's first line after the name, left to
@@ -114,6 +115,24 @@ func (s *scanner) plain(i int, to *string) {
 	*to, _ = Unquote(s.value)
 	var scratch [128]byte
 	s.odd(i, appendPlain(scratch[:0], s.key, *to))
+}
+
+// follows takes keyword i, a blank and a name with its "=", if that is what comes
+// next, as tor writes it: in order, and not quoted. It does what next and plain do
+// for it, and is for the keywords that most events have, before next was called:
+// then nothing is known yet that they would look at. All else is left to those.
+func (s *scanner) follows(i int, name string, to *string) {
+	from := s.pos + len(name)
+	if from >= len(s.s) || s.s[s.pos+1] != name[1] || s.s[s.pos:from] != name || s.s[from] == '"' {
+		return
+	}
+	s.pos = len(s.s)
+	if n := strings.IndexByte(s.s[from:], ' '); n >= 0 {
+		s.pos = from + n
+	}
+	*to = s.s[from:s.pos]
+	s.last = i
+	s.form.present |= 1 << i
 }
 
 // quoted takes the present keyword as keyword i, which tor quotes.
