@@ -115,7 +115,7 @@ func (l *life) circ(ev *event.Circuit, t time.Time, words intern) {
 			l.failed, l.failedAt, l.failedHops, l.failedBuilt, l.failedPurpose = true, t, len(l.path), l.everBuilt, l.purpose
 		}
 	}
-	l.status = words.word(ev.Status)
+	l.status = words.status(ev.Status)
 }
 
 // standing takes an entry of a snapshot's circuit-status, which arrived at t.
@@ -168,16 +168,23 @@ func (l *life) describe(path event.Path, flags, purpose, hsState string, words i
 
 // hops sets the path, sharing what an earlier event said of it already.
 func (l *life) hops(path string, words intern) {
-	n := 0
-	for hop := range strings.SplitSeq(path, ",") {
-		if n < len(l.path) && l.path[n] == hop {
-			n++
-			continue
+	n, more := 0, true
+	for ; more && n < len(l.path) && strings.HasPrefix(path, l.path[n]); n++ {
+		rest := path[len(l.path[n]):]
+		if rest != "" && rest[0] != ',' {
+			break // another hop, whose name begins so
 		}
+		if more = rest != ""; more {
+			path = rest[1:]
+		}
+	}
+	l.path = l.path[:n]
+	for more {
+		var hop string
+		hop, path, more = strings.Cut(path, ",")
 		l.path = append(l.path[:n:n], words.word(hop))
 		n++
 	}
-	l.path = l.path[:n]
 }
 
 // intern holds one copy of each word that rows bear, so that neither a row
@@ -185,10 +192,30 @@ func (l *life) hops(path string, words intern) {
 type intern map[string]string
 
 func (in intern) word(s string) string {
+	if s == "" {
+		return ""
+	}
 	w, ok := in[s]
 	if !ok {
 		w = strings.Clone(s)
 		in[w] = w
 	}
 	return w
+}
+
+// status is word for the status of a circuit, which every event has.
+func (in intern) status(s string) string {
+	switch s {
+	case statusLaunched:
+		return statusLaunched
+	case statusExtended:
+		return statusExtended
+	case statusBuilt:
+		return statusBuilt
+	case statusFailed:
+		return statusFailed
+	case statusClosed:
+		return statusClosed
+	}
+	return in.word(s)
 }

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"strings"
 	"time"
 
 	"torjournal/tor/event"
@@ -15,6 +16,9 @@ const (
 	clientIntro  = "HS_CLIENT_INTRO"  // HSCI_DONE: the introduction point has passed the call on
 	clientRend   = "HS_CLIENT_REND"   // HSCR_JOINED: joined with the service's circuit
 )
+
+// onionPurposes is what they all begin with.
+const onionPurposes = "HS_"
 
 var metStates = map[string]string{
 	serviceIntro: "HSSI_ESTABLISHED", serviceRend: "HSSR_JOINED", clientIntro: "HSCI_DONE", clientRend: "HSCR_JOINED",
@@ -43,6 +47,9 @@ type onionUse struct {
 // change says that it tells of a change of purpose or state.
 func (l *life) serve(info *event.CircuitInfo, change bool, at time.Time, words intern) {
 	u := l.onion
+	if u == nil && !strings.HasPrefix(info.Purpose, onionPurposes) {
+		return // as most circuits
+	}
 	met, ours := metStates[info.Purpose]
 	switch {
 	case info.Purpose == "":
