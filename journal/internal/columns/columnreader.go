@@ -54,6 +54,22 @@ const pathState = 8
 // room makes room for what the column remembers of an entity, and says whether
 // there is any: state is how much may still be.
 func (c *columnReader) room(ent uint32, state *int) bool {
+	return int(ent) < c.remembered() || c.widen(ent, state)
+}
+
+// remembered returns of how many entities the column can remember something.
+func (c *columnReader) remembered() int {
+	switch c.kind {
+	case kindNumber, kindTime:
+		return len(c.num)
+	case kindPath:
+		return len(c.paths)
+	}
+	return len(c.last)
+}
+
+// widen makes room for an entity that the column has none for.
+func (c *columnReader) widen(ent uint32, state *int) bool {
 	n := int(ent) + 1
 	switch c.kind {
 	case kindNumber, kindTime:

@@ -281,3 +281,30 @@ func TestTimeAt(t *testing.T) {
 		_, _ = d.TimeAt(data[:n], 0) // must not panic
 	}
 }
+
+// What columns remember by entity counts once, however often it is looked up, or
+// a damaged block could make a decoder remember more than FORMAT.md says.
+func TestStateCounts(t *testing.T) {
+	e, d := newPair(t)
+	var rows []Row
+	for round := range 3 {
+		for id := 1; id <= 50; id++ {
+			rows = append(rows, row(start, fmt.Sprintf("650 CIRC %d EXTENDED $%d~a,$%d~b PURPOSE=GENERAL%d TIME_CREATED=2026-11-23T08:45:%d.%06d", id, id, round, round, round+10, id)+"\r\n"))
+		}
+	}
+	data := encode(t, e, rows)
+	limit := wireBytes(rows)
+	if err := d.Decode(data, len(rows), limit, Want{}, func(int, Row) bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+	took := 0
+	for _, g := range d.groups {
+		took += len(g.escapes.last)
+		for i := range g.cols {
+			took += len(g.cols[i].num) + len(g.cols[i].last) + pathState*len(g.cols[i].paths)
+		}
+	}
+	if counted := stateLimit(limit) - d.state; counted != took || took == 0 {
+		t.Errorf("%d values are remembered, %d were counted", took, counted)
+	}
+}
