@@ -24,7 +24,7 @@ const (
 	childKey     = "TORJOURNAL_TEST_KEY"
 )
 
-var childOptions = Options{MaxSize: MinMaxSize, sealBytes: 8 << 10, outageRetry: 5 * time.Millisecond}
+var childOptions = Options{MaxSize: MinMaxSize, sealBytes: 8 << 10, outageRetry: 5 * time.Millisecond, parkLimits: parkOften}
 
 // childEnviron is the environment of this binary as a program that does what
 // on a journal.

@@ -42,7 +42,8 @@ type committer struct {
 	store *store    // immutable
 	ages  *ageClock // immutable
 
-	front front // as the last commit left it
+	front  front // as the last commit left it
+	parker parker
 
 	limit   int // pages that may be in use
 	reserve int // pages kept free for what a transaction needs beside its values
@@ -65,7 +66,7 @@ func (w *committer) reset(opt Options) error {
 		return err
 	}
 	w.limit, w.reserve = ringPages(opt, w.store.pageSize())
-	w.front = front{}
+	w.front, w.parker = front{}, parker{parkLimits: opt.parkLimits}
 	w.ages.maxAge, w.more = opt.MaxAge, opt.Key.overhead()
 	w.rollups = rollupLimits{bytes: rollupBudget(opt.MaxSize), now: w.ages.now}
 	return nil
@@ -128,8 +129,13 @@ func (w *committer) try(c *change) (out outcome, err error) {
 		w.front = front{}
 	}
 	err = w.update(func(tx *txn) error {
-		room := w.limit - w.store.pagesInUse(tx) - w.pages(c, pageSize) - w.reserve
+		written := w.pages(c, pageSize)
+		room := w.limit - w.store.pagesInUse(tx) - written - w.reserve
 		if out.sealed, err = apply(tx, c); err != nil {
+			return err
+		}
+		// Twice what is written: free pages may lie scattered.
+		if err := unpark(tx.bolt, 2*written+w.reserve-w.store.listedPages()); err != nil {
 			return err
 		}
 		if err := w.rollUp(tx, c, out.sealed); err != nil {
@@ -147,24 +153,33 @@ func (w *committer) try(c *change) (out outcome, err error) {
 	return out, err
 }
 
-// update is the store's, and once more without the sums of the bandwidth where
-// their pages cannot be read: those are derived, and stop no recorder.
+// update is the store's, and once more without the sums of the bandwidth, or
+// what is parked, where their pages cannot be read: those stop no recorder.
 func (w *committer) update(f func(*txn) error) error {
 	before := len(w.rollups.found)
 	err := w.store.update(f)
 	if errors.Is(err, errSums) {
 		w.rollups.found, w.front = w.rollups.found[:before], front{}
-		err = w.store.update(func(tx *txn) error {
-			if err := w.rollups.giveUp(tx); err != nil {
-				return err
-			}
-			return f(tx)
-		})
+		err = w.after(w.rollups.giveUp, f)
+	}
+	if errors.Is(err, errParked) {
+		w.rollups.found, w.front = w.rollups.found[:before], front{}
+		err = w.after(func(tx *txn) error { return putAside(tx.bolt, bucketParked) }, f)
 	}
 	if err != nil {
 		w.rollups.found, w.front = w.rollups.found[:before], front{}
 	}
 	return err
+}
+
+// after is the store's update of f behind what must be done first.
+func (w *committer) after(first, f func(*txn) error) error {
+	return w.store.update(func(tx *txn) error {
+		if err := first(tx); err != nil {
+			return err
+		}
+		return f(tx)
+	})
 }
 
 // front is where the ring gives up next. The zero value is not known.
@@ -465,11 +480,15 @@ func remove(tx *txn, bucket []byte, h header) error {
 // would not help before readers end.
 var errNoRoom = errors.New("journal: no room in the file, readers may hold the rest; it is tried again")
 
-// makeRoom evicts as many pages again as c needs, in a transaction of its own.
+// makeRoom gives back pages that are parked, or evicts as many again as c needs,
+// in a transaction of its own.
 func (w *committer) makeRoom(c *change) error {
 	pageSize := w.store.pageSize()
 	var given uint64
 	err := w.update(func(tx *txn) error {
+		if parked(tx.bolt) > 0 {
+			return unpark(tx.bolt, max(1, 2*w.pages(c, pageSize)))
+		}
 		before, err := evicted(tx)
 		if err != nil {
 			return err

@@ -65,10 +65,10 @@ type crashState struct {
 
 // crashFeatures counts what a history must have had to be worth anything; a
 // direct append is one whose batch is a block at once.
-type crashFeatures struct{ appends, seals, promotes, direct, sessions, evictions int }
+type crashFeatures struct{ appends, seals, promotes, direct, sessions, evictions, parked int }
 
 func (f crashFeatures) all() bool {
-	return min(f.appends, f.seals, f.promotes, f.direct, f.sessions, f.evictions) >= 1
+	return min(f.appends, f.seals, f.promotes, f.direct, f.sessions, f.evictions, f.parked) >= 1
 }
 
 func stateOf(s *store) (st crashState, err error) {
@@ -97,6 +97,10 @@ func recordWrites(t *testing.T, opt Options, work func(*Journal)) *recording {
 	var j *Journal
 	opt.wrapCommit = func(commit commitFunc) commitFunc {
 		return func(c *change) (outcome, error) {
+			pages := 0
+			if err := j.store.view(func(tx *txn) error { pages = parked(tx.bolt); return nil }); err != nil {
+				t.Error(err)
+			}
 			out, err := commit(c)
 			st, serr := stateOf(j.store)
 			if err != nil && !errors.Is(err, errNoRoom) || serr != nil { // it is tried again when readers have ended
@@ -104,7 +108,7 @@ func recordWrites(t *testing.T, opt Options, work func(*Journal)) *recording {
 			}
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			r.done.note(c, out, st.evicted > r.states[len(r.states)-1].evicted)
+			r.done.note(c, out, st.evicted > r.states[len(r.states)-1].evicted, pages > 0)
 			r.states = append(r.states, st)
 			return out, err
 		}
@@ -127,13 +131,13 @@ func recordWrites(t *testing.T, opt Options, work func(*Journal)) *recording {
 	return r
 }
 
-func (f *crashFeatures) note(c *change, out outcome, evicted bool) {
+func (f *crashFeatures) note(c *change, out outcome, evicted, parked bool) {
 	for _, has := range []struct {
 		it    bool
 		count *int
 	}{
 		{c.batch != nil, &f.appends}, {c.seal != nil && out.sealed, &f.seals}, {len(c.promote) > 0, &f.promotes},
-		{c.toBlock, &f.direct}, {c.session != nil, &f.sessions}, {evicted, &f.evictions},
+		{c.toBlock, &f.direct}, {c.session != nil, &f.sessions}, {evicted, &f.evictions}, {parked, &f.parked},
 	} {
 		if has.it {
 			*has.count++
@@ -163,7 +167,7 @@ func testCrashImages(t *testing.T, key *Key) {
 		rounds = 100
 	}
 	for range rounds {
-		opt := Options{Key: key, MaxSize: MinMaxSize, sealBytes: 8 << 10}
+		opt := Options{Key: key, MaxSize: MinMaxSize, sealBytes: 8 << 10, parkLimits: parkOften}
 		var recs []Record
 		rec := recordWrites(t, opt, func(j *Journal) {
 			c := j.NewCursor(0, event.AllTypes())
@@ -219,6 +223,9 @@ func crashHistory(t *testing.T, j *Journal, r *rand.Rand, receive func()) {
 		receive()
 		if i > 6 {
 			waitForSealer(t, j)
+			if err := j.park(within(t)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if i%3 == 0 {
 			if _, _, err := j.BeginSession(within(t), event.Source{Name: "tor", PID: 1000 + i}); err != nil {

@@ -66,7 +66,7 @@ func TestFailingDisk(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := &faultSwitch{t: t}
 			path := filepath.Join(t.TempDir(), "journal.db")
-			j := openTest(t, path, Options{openFile: s.open, outageRetry: 5 * time.Millisecond})
+			j := openTest(t, path, Options{openFile: s.open, outageRetry: 5 * time.Millisecond, parkLimits: parkOften})
 			c := j.NewCursor(0, event.AllTypes())
 			defer c.Close()
 			appendAll(t, j, bw(1, 10)...)

@@ -103,13 +103,14 @@ func start(s *store, opt Options) (*Journal, error) {
 			commit: commit, expired: com.expired, reread: s.reread, note: s.writeNote, pause: j.pause, now: opt.Now, clock: j.q.clock,
 			publish: j.win.publish, ahead: j.win.publishAhead, settled: j.win.settled, evicted: j.evict,
 			seal:   func(job sealJob) { j.sealer.jobs <- job },
-			free:   s.freePages,
+			free:   s.emptyPages,
+			park:   com.park,
 			repack: func(r *repacker, t *tail) ([]header, error) { return r.find(s, t) },
 		},
 		q: j.q, log: opt.Logger, delay: opt.CommitDelay, retry: opt.outageRetry, roomWait: opt.roomWait,
 		batchMax: opt.turnMax(), storedMax: maxStored(opt.MaxSize),
 		sealed: j.sealer.out, done: make(chan struct{}), counts: j.counts,
-		enc: tailEncoder, next: state.next, session: state.session, grower: grower{most: opt.growBytes},
+		enc: tailEncoder, next: state.next, session: state.session, grower: grower{most: opt.growBytes}, parking: parking{parkLimits: opt.parkLimits},
 		tail: tail{sealAt: opt.sealBytes, sealAge: sealAge(opt.MaxAge), lagAt: lagLimit(opt.MaxSize)},
 	}
 	for _, h := range state.tail {

@@ -15,6 +15,7 @@ var (
 	bucketSessions = []byte("sessions")
 	bucketRollups  = []byte("rollups")  // not in schema 1
 	bucketEntities = []byte("entities") // not there before the first block that has some
+	bucketParked   = []byte("parked")   // not there before pages were parked
 	bucketDamaged  = []byte("damaged")  // not there but after damage: buckets that nobody reads any more
 
 	keyEvicted = []byte("evicted") // in meta: the last number that the ring gave up

@@ -29,6 +29,7 @@ func TestModel(t *testing.T) {
 			MaxSize:     MinMaxSize,
 			sealBytes:   rapid.SampledFrom([]int{1 << 10, 8 << 10, 32 << 10}).Draw(t, "seal"),
 			windowBytes: rapid.SampledFrom([]int{1, 20 << 10, windowBytes}).Draw(t, "window"),
+			parkLimits:  rapid.SampledFrom([]parkLimits{{}, parkOften}).Draw(t, "parking"),
 			Key:         rapid.SampledFrom([]*Key{nil, modelKey}).Draw(t, "key"),
 			MaxAge:      rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "age"),
 		}}

@@ -31,6 +31,7 @@ type Options struct {
 	seen        *glance                                     // what was looked at before; default nothing
 	sealBytes   int                                         // default by MaxSize, see sealTarget
 	growBytes   int                                         // default growBatch
+	parkLimits  parkLimits                                  // default defaultParkLimits
 	windowBytes int                                         // default windowBytes
 	queueBytes  int                                         // default queueBytes
 	outageRetry time.Duration                               // default outageRetry
@@ -75,6 +76,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.outageRetry, outageRetry)
 	setDefault(&o.roomWait, roomWait)
 	setDefault(&o.growBytes, growBatch)
+	setDefault(&o.parkLimits, defaultParkLimits)
 	setDefault(&o.sealBytes, sealTarget(o.MaxSize))
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -460,6 +460,7 @@ func TestOutageModel(t *testing.T) {
 		defer os.RemoveAll(dir)
 		m := &outageModel{}
 		m.j, err = Open(filepath.Join(dir, "journal.db"), Options{
+			parkLimits:  parkOften,
 			Key:         rapid.SampledFrom([]*Key{nil, modelKey}).Draw(t, "key"),
 			sealBytes:   rapid.SampledFrom([]int{1 << 10, 16 << 10}).Draw(t, "seal"),
 			windowBytes: rapid.SampledFrom([]int{1, 4 << 10, windowBytes}).Draw(t, "window"),

@@ -126,16 +126,16 @@ func (w *writer) takeRepack(res sealResult) {
 	}
 }
 
-// freeEnough is how many free pages put off packing old blocks: each costs 8
-// bytes in every commit, and what packing would free is not needed before they
-// are used up. With what the packing of one block frees the list mostly has one
-// page, which holds 510.
+// freeEnough is how many pages that hold nothing, parked ones too, put off packing
+// old blocks: what it would free is not needed before they are used up, and each of
+// them costs 8 bytes in every commit, or a page once. With what the packing of one
+// block frees the list mostly has one page, which holds 510.
 const freeEnough = 256
 
 // askRepack hands old blocks to the sealer if there are any, and the room can
 // be used or somebody waits in Pack.
 func (w *writer) askRepack() {
-	if w.env.repack == nil || w.repack.held || len(w.packed) == 0 && w.env.free() > freeEnough {
+	if w.env.repack == nil || w.repack.held || w.repack.next == noRepack || len(w.packed) == 0 && w.env.free() > freeEnough {
 		return
 	}
 	run, err := w.env.repack(&w.repack, &w.tail)
@@ -166,6 +166,9 @@ func (j *Journal) Pack(ctx context.Context) error {
 	}
 	select {
 	case <-done:
+		if err := j.park(ctx); err != nil {
+			return err
+		}
 		return j.Flush(ctx)
 	case <-j.writer.done:
 		return ErrClosed

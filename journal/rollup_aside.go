@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	berrors "go.etcd.io/bbolt/errors"
 )
 
 // A sum that is damaged must not stop the recorder: records are what a journal
@@ -80,15 +78,7 @@ func (l *rollupLimits) fence(f func() error) (err error) {
 // giveUp puts the bucket aside, without a look at its pages, and begins a new
 // one.
 func (l *rollupLimits) giveUp(tx *txn) error {
-	all, err := tx.bolt.CreateBucketIfNotExists(bucketDamaged)
-	if err != nil {
-		return err
-	}
-	here, err := all.CreateBucket(key(uint64(tx.bolt.ID())))
-	if err != nil {
-		return err
-	}
-	if err := tx.bolt.MoveBucket(bucketRollups, nil, here); err != nil && !errors.Is(err, berrors.ErrBucketNotFound) {
+	if err := putAside(tx.bolt, bucketRollups); err != nil {
 		return err
 	}
 	if _, err := tx.bolt.CreateBucket(bucketRollups); err != nil {

@@ -317,8 +317,27 @@ func (s *store) countPages() error {
 // write transaction tx; pages that only wait for a reader to end count as
 // free.
 func (s *store) pagesInUse(tx *txn) int {
-	st := s.db.Stats()
-	return int(tx.bolt.Size())/s.pageSize() - st.FreePageN - st.PendingPageN
+	return int(tx.bolt.Size())/s.pageSize() - s.freePages() - parked(tx.bolt)
+}
+
+// emptyPages returns how many pages held nothing when the last write transaction
+// ended: free ones, those that readers may still see included, and parked ones.
+func (s *store) emptyPages() (n int) {
+	_ = s.view(func(tx *txn) error { n = parked(tx.bolt); return nil }) // damage is told to who writes
+	return n + s.freePages()
+}
+
+// listedPages returns how many free pages the last write transaction left for the
+// next one to use at once.
+func (s *store) listedPages() int { return s.db.Stats().FreePageN }
+
+// withoutGrowth runs f, whose transactions have only the pages that are free.
+// The writer calls it.
+func (s *store) withoutGrowth(f func() error) error {
+	wall := s.db.MaxSize
+	defer func() { s.db.MaxSize = wall }()
+	s.db.MaxSize = 1
+	return f()
 }
 
 // freePages returns how many pages held nothing when the last write transaction
@@ -365,7 +384,7 @@ const evictRoom = 2 * (turnBytes + 1<<20)
 func (s *store) overfull(limit int64) (over bool) {
 	ring, _ := ringPages(Options{MaxSize: limit}, s.pageSize())
 	err := s.db.View(func(tx *bolt.Tx) error {
-		over = int(tx.Size())/s.pageSize()-s.freePages() > ring
+		over = s.pagesInUse(&txn{bolt: tx}) > ring
 		return nil
 	})
 	return err == nil && over

@@ -164,7 +164,7 @@ func busy(t *testing.T, j *Journal) {
 func TestSyncedBeforeItCounts(t *testing.T) {
 	needCachestat(t)
 	s := &syncWatch{t: t}
-	j := s.open("", Options{MaxSize: MinMaxSize, sealBytes: 8 << 10})
+	j := s.open("", Options{MaxSize: MinMaxSize, sealBytes: 8 << 10, parkLimits: parkOften})
 	busy(t, j)
 	if b, err := j.Bounds(within(t)); err != nil || b.First == 1 {
 		t.Errorf("nothing was evicted: %+v, %v", b, err)

@@ -124,6 +124,7 @@ func (v *verifier) file() error {
 	v.tail(t, buckets)
 	v.sessions(t, buckets)
 	v.sums(t, buckets)
+	v.parked(t, buckets)
 	if b, ok := buckets[string(bucketDamaged)]; ok {
 		t.walk(b) // what is there is damage, and bbolt must not go there
 	}

@@ -67,6 +67,7 @@ type writerEnv struct {
 	seal    func(sealJob)                         // ask for a block; finished ones come on sealed
 	repack  repackFunc                            // finds old blocks for it; nil: there are none
 	free    func() int                            // pages of the file that hold nothing
+	park    func() (done bool, err error)         // parks some of them if they are many; nil: there are none
 	note    func(n *lossNote, durable bool) error // leaves a note in a file that cannot be written otherwise; nil: there is none
 	pause   func(d time.Duration) (stopping bool) // wait before the next try
 	now     func() time.Time
@@ -97,9 +98,10 @@ type writer struct {
 	ready     *seal // a finished block that the next commit puts in
 	repack    repacker
 	packed    []chan struct{} // closed when there is nothing to pack
-	stuck     bool            // a block could not be made: nothing is sealed any more
-	waits     bool            // there is something to seal, and no time
-	items     []item          // scratch
+	parking   parking
+	stuck     bool   // a block could not be made: nothing is sealed any more
+	waits     bool   // there is something to seal, and no time
+	items     []item // scratch
 	out       *outage
 	watch     clockWatch
 	missed    uint64 // delivered and not journaled since the last Flush
@@ -170,6 +172,8 @@ func (w *writer) run() {
 			return
 		case w.grower.unprepared() && w.out == nil:
 			w.prepare()
+		case w.mayPark():
+			w.park()
 		default:
 			w.rest(idle.C)
 		}
@@ -454,6 +458,7 @@ func (w *writer) commitOnce(c *change) error {
 	}
 	w.failure.Store(nil)
 	w.counts.commits.Add(1)
+	w.parking.committed(c)
 	w.settleTail(c, out)
 	return nil
 }

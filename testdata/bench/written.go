@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -10,7 +11,8 @@ import (
 )
 
 // commitBytes measures what one commit of one BW event writes, in a young
-// journal and in a full ring; sealing and eviction are in the mean.
+// journal, in a full ring, and after a burst that came faster than it could be
+// packed; sealing and eviction are in the mean.
 func commitBytes(ctx context.Context, b *bench) (rows []row, err error) {
 	dir, remove, err := b.folder()
 	if err != nil {
@@ -21,17 +23,26 @@ func commitBytes(ctx context.Context, b *bench) (rows []row, err error) {
 	if err != nil {
 		return nil, err
 	}
-	seconds := pick(b, 7200, 1800)
+	seconds, burst := pick(b, 7200, 1800), pick(b, 2_000_000, 200_000)
 	for _, f := range []struct {
 		what, path string
 		limit      int64
+		burst      int
 	}{
-		{"a young journal", filepath.Join(dir, "journal.db"), journal.DefaultMaxSize},
-		{"an aged, full ring", aged, b.ringBytes()},
+		{"a young journal", filepath.Join(dir, "journal.db"), journal.DefaultMaxSize, 0},
+		{fmt.Sprintf("after a burst of %s events", count(float64(burst))), filepath.Join(dir, "burst.db"), journal.DefaultMaxSize, burst},
+		{"an aged, full ring", aged, b.ringBytes(), 0},
 	} {
 		w, err := build(f.path, f.limit)
 		if err != nil {
 			return rows, err
+		}
+		if f.burst > 0 {
+			l := timeline{corpus: b.client, start: time.Now().Add(-24 * time.Hour)}
+			if err := w.fill(ctx, l, 0, f.burst, groupEvents); err != nil {
+				return rows, errors.Join(err, w.Close())
+			}
+			w.settle()
 		}
 		first, last, disk, err := idleSeconds(ctx, w, f.path, seconds)
 		if cerr := w.Close(); err == nil {
