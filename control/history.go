@@ -433,12 +433,16 @@ func (s *Server) history(ctx context.Context, a historyArgs) ([]byte, error) {
 
 // historyNotes says what the rows lack.
 func (s *Server) historyNotes(ctx context.Context, out *bytes.Buffer, r journal.Range, n query.Notes) error {
-	if !r.Since.IsZero() {
+	if !r.Since.IsZero() || r.Session != 0 {
 		b, err := s.records.Bounds(ctx)
 		if err != nil {
 			return err
 		}
-		if b.First > 1 && r.Since.Before(b.FirstTime) {
+		sessions, err := s.records.Sessions(ctx)
+		if err != nil {
+			return err
+		}
+		if query.Evicted(b, sessions, r) {
 			fmt.Fprintf(out, "250-FIRST SEQ=%d TIME=%s\r\n", b.First, stamp(b.FirstTime))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -373,6 +374,32 @@ func TestHistoryRefusesRanges(t *testing.T) {
 		p.send("HISTORY DIFF " + args + "\r\n")
 		if got := p.line(); !strings.HasPrefix(got, "512 Bad arguments to HISTORY: "+want) {
 			t.Errorf("HISTORY DIFF %s: %q, want %q", args, got, want)
+		}
+	}
+}
+
+// Of a session whose beginning the ring has given up, as of a time before the oldest
+// record, the answer says with what the journal begins.
+func TestHistoryOfAnEvictedBeginning(t *testing.T) {
+	r, j := newJournalRig(t, journal.Options{MaxSize: journal.MinMaxSize})
+	if _, _, err := j.BeginSession(t.Context(), event.Source{Name: "old"}); err != nil {
+		t.Fatal(err)
+	}
+	noise, wires := make([]byte, 500), make([]string, 3000)
+	for i := range wires {
+		_, _ = rand.Read(noise)
+		wires[i] = fmt.Sprintf("650 NOTICE %x\r\n", noise)
+	}
+	record(t, j, wires...)
+	p := r.login()
+	for args, told := range map[string]bool{"SESSION=0": true, "SINCE=1h": true, "SINCE=1h SESSION=0": true, "SINCE=now": false} {
+		p.send("HISTORY CIRCUITS " + args + "\r\n")
+		found, got := false, ""
+		for got = p.line(); !strings.HasPrefix(got, "250 "); got = p.line() {
+			found = found || strings.HasPrefix(got, "250-FIRST SEQ=")
+		}
+		if got != "250 OK\r\n" || found != told {
+			t.Errorf("HISTORY CIRCUITS %s: %q, and it says with what the journal begins: %t", args, got, found)
 		}
 	}
 }

@@ -283,7 +283,11 @@ func (s *summary) warnings(c *chart) {
 // holes tells of what there is no record. Where there is none a row says so.
 func (s *summary) holes(ctx context.Context, c *chart) error {
 	b := c.stored
-	if b.First > 1 && !s.r.Since.IsZero() && s.r.Since.Before(b.FirstTime) {
+	sessions, err := s.sessions(ctx)
+	if err != nil {
+		return err
+	}
+	if Evicted(b, sessions, s.r) {
 		evicted := &Hole{To: Stamp{b.FirstTime}, Cause: HoleEvicted, Record: b.First}
 		c.holes.count++
 		c.holes.last = append([]*Hole{evicted}, c.holes.last[max(0, len(c.holes.last)-shownParts+1):]...)

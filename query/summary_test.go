@@ -137,6 +137,14 @@ func TestSummaryOfAPart(t *testing.T) {
 	if got := summaryRows(t, m, journal.Range{Since: clock(t, "07:00:00")}); !strings.Contains(got, `{"what":"gap","gap":{"to":"`+day+`08:00:00.000000Z","cause":"evicted","record":101}}`) {
 		t.Errorf("of a ring that has given records up:\n%s", got)
 	}
+	m.sessions[1].First += 100
+	const gone = `"cause":"evicted"`
+	if got := summaryRows(t, m, journal.Range{Session: 1}); !strings.Contains(got, gone) {
+		t.Errorf("of a session whose beginning the ring has given up:\n%s", got)
+	}
+	if got := summaryRows(t, m, journal.Range{Session: 2, Since: clock(t, "07:00:00")}); strings.Contains(got, gone) {
+		t.Errorf("of a session that is all there:\n%s", got)
+	}
 	for _, r := range []journal.Range{{Until: clock(t, "07:00:00")}, {Since: clock(t, "09:00:00")}} {
 		if got := summaryRows(t, m, r); got != "" {
 			t.Errorf("where nothing is:\n%s", got)

@@ -20,6 +20,9 @@ func TestEvictedBeginningIsTold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if _, _, err := j.BeginSession(t.Context(), event.Source{Name: "tor"}); err != nil {
+			t.Fatal(err)
+		}
 		noise := make([]byte, 500)
 		for range records {
 			_, _ = rand.Read(noise)
@@ -31,7 +34,7 @@ func TestEvictedBeginningIsTold(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, args := range []string{"replay --since 1h", "query circuits --since 1h", "query bandwidth"} {
+	for _, args := range []string{"replay --since 1h", "query circuits --since 1h", "query bandwidth", "query circuits --session 0"} {
 		_, stderr := torjournal(t, 0, append(strings.Fields(args), "--journal", full)...)
 		if !strings.Contains(stderr, "are gone: the ring evicted them") {
 			t.Errorf("%s of a full ring says: %q", args, stderr)
