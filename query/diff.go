@@ -131,8 +131,10 @@ func diff(ctx context.Context, src source, to uint64, a, b filter.Span, part Par
 		}
 		sides[i] = s
 	}
-	if overlap(sides[0].r, sides[1].r) {
-		return nil, &AskedError{errors.New("the ranges A and B overlap: what is in both says nothing about what changed; let one end where the other begins, as 2d..1d and 1d..now do")}
+	if both, err := w.overlap(ctx, sides[0].r, sides[1].r); err != nil {
+		return w.gaps, err
+	} else if both {
+		return w.gaps, &AskedError{errors.New("the ranges A and B overlap: what is in both says nothing about what changed; let one end where the other begins, as 2d..1d and 1d..now do")}
 	}
 	held := 0
 	for _, s := range sides {
@@ -152,12 +154,22 @@ func diff(ctx context.Context, src source, to uint64, a, b filter.Span, part Par
 	return w.gaps, inOrder(differences(sides[0], sides[1], steps), part, emit)
 }
 
-// overlap reports whether a moment may lie in both.
-func overlap(a, b journal.Range) bool {
-	if a.Session != 0 && b.Session != 0 && a.Session != b.Session {
-		return false
+// overlap reports whether something may lie in both: a moment of two ranges of time,
+// a record of a session and a range of time. When a session was, its records alone
+// say: an imported one lies before those that were recorded earlier.
+func (w *walker) overlap(ctx context.Context, a, b journal.Range) (bool, error) {
+	switch {
+	case a.Session != 0 && b.Session != 0:
+		return a.Session == b.Session, nil
+	case a.Session != 0:
+		a, b = b, a
+		fallthrough
+	case b.Session != 0:
+		a.Session = b.Session
+		_, ok, err := w.firstOf(ctx, a)
+		return ok, err
 	}
-	return beforeEnd(b, a.Since) && beforeEnd(a, b.Since)
+	return beforeEnd(b, a.Since) && beforeEnd(a, b.Since), nil
 }
 
 // diffSide is what is known of one of the ranges.

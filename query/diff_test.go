@@ -69,6 +69,8 @@ func TestDiff(t *testing.T) {
 	}
 	wantRows(t, "two sessions", diffRows(t, m, "session:1", "session:2"), append([]string{
 		`{"what":"range","a":{"session":1,"sessions":1,"seconds":400,"circuits":400},"b":{"session":2,"sessions":1,"seconds":400,"circuits":400}}`}, want...)...)
+	wantRows(t, "a range and a session", diffRows(t, m, "..2026-11-23 08:30", "session:2"), append([]string{
+		`{"what":"range","a":{"until":"08:30:00.000000Z","sessions":1,"seconds":400,"circuits":400},"b":{"session":2,"sessions":1,"seconds":400,"circuits":400}}`}, want...)...)
 	wantRows(t, "two ranges", diffRows(t, m, "..2026-11-23 08:30", "2026-11-23 08:30.."), append([]string{
 		`{"what":"range","a":{"until":"08:30:00.000000Z","sessions":1,"seconds":400,"circuits":400},"b":{"since":"08:30:00.000000Z","until":"12:00:00.000000Z","sessions":1,"seconds":400,"circuits":400}}`}, want...)...)
 }
@@ -120,7 +122,8 @@ func TestDiffRefuses(t *testing.T) {
 	f(filter.Span{Since: at("08:00:00"), Until: at("09:00:00")}, filter.Span{Since: at("08:59:59"), Until: at("10:00:00")}, "A and B overlap")
 	f(filter.Span{Since: at("08:59:59"), Until: at("10:00:00")}, filter.Span{Since: at("08:00:00"), Until: at("09:00:00")}, "A and B overlap")
 	f(filter.Span{Session: "1"}, filter.Span{Session: "-1"}, "A and B overlap")
-	f(filter.Span{Session: "1"}, filter.Span{Since: at("08:00:00"), Until: at("09:00:00")}, "A and B overlap")
+	f(filter.Span{Session: "1"}, filter.Span{Since: at("08:06:00"), Until: at("09:30:00")}, "A and B overlap")
+	f(filter.Span{Until: at("08:00:01")}, filter.Span{Session: "1"}, "A and B overlap")
 	f(filter.Span{Session: "1"}, filter.Span{Session: "7"}, "B: session 7: the journal holds sessions 1 to 2")
 	if _, err := diff(t.Context(), m, 0, filter.Span{Session: "1"}, filter.Span{Session: "2"}, Part{Memory: 1000}, never); !errors.Is(err, ErrTooMuch) {
 		t.Errorf("in 1,000 bytes: %v", err)
