@@ -69,7 +69,9 @@ func bandwidthBy(ctx context.Context, src source, step time.Duration, sides [2]*
 }
 
 func (s *bandwidthSide) take(ctx context.Context, src source, r journal.Range, step time.Duration, part Part, held int) ([]journal.Gap, error) {
-	r.To = 0 // kept sums know no numbers; where the range ends is a time
+	if r.Session == 0 {
+		r.To = 0 // kept sums know no numbers; where the range ends is a time
+	}
 	if part.Memory > 0 {
 		part.Memory = max(part.Memory-held, stepBytes)
 	}

@@ -75,6 +75,21 @@ func TestDiff(t *testing.T) {
 		`{"what":"range","a":{"until":"08:30:00.000000Z","sessions":1,"seconds":400,"circuits":400},"b":{"since":"08:30:00.000000Z","until":"12:00:00.000000Z","sessions":1,"seconds":400,"circuits":400}}`}, want...)...)
 }
 
+// An answer in parts is of when it was asked first, though a session goes on.
+func TestDiffOfASessionThatGoesOn(t *testing.T) {
+	m := upgrade(t)
+	ask := func(to uint64) string {
+		return rows(t, func(emit func(*Difference) error) ([]journal.Gap, error) {
+			return diff(t.Context(), m, to, filter.Span{Session: "1"}, filter.Span{Session: "2"}, Part{}, emit)
+		})
+	}
+	want, to := ask(0), uint64(len(m.recs))
+	m.add(2, clock(t, "09:30:00"), "650 BW 1000000 1000000\r\n")
+	if got := ask(to); got != want {
+		t.Errorf("of the records that there were: %s", firstDifference(got, want))
+	}
+}
+
 // A circuit counts where it began, whatever became of it later.
 func TestDiffCountsCircuitsOnce(t *testing.T) {
 	m := story(t, `
