@@ -23,7 +23,7 @@ func relay(name string) string {
 // betterName returns the new name of a relay, or the old one if only that has
 // the nickname.
 func betterName(old, name string) string {
-	if relay(old) == relay(name) && len(old) > len(name) {
+	if by := relay(name); by == name && relay(old) == by {
 		return old
 	}
 	return name
