@@ -350,6 +350,7 @@ func TestHistoryRefusals(t *testing.T) {
 		"RECORDS TYPES=CIRK":              "TYPES: \"CIRK\" is no event type; did you mean CIRC",
 		`RECORDS WHERE="Statsu == \"a\""`: "did you mean Status?",
 		"RECORDS CIRCUIT=a-b":             "CIRCUIT: the number of a circuit is wanted",
+		"BANDWIDTH STEP=500ms":            "STEP: \"500ms\": write whole seconds",
 		"BANDWIDTH STEP=500":              "STEP: ",
 		"COMMANDS COUNTS=yes":             "COUNTS is 1 or 0",
 	} {

@@ -250,7 +250,7 @@ var circuitWords = []Word{
 	textWord("purpose", "only circuits of that `PURPOSE`, as tor writes it: GENERAL, HS_CLIENT_REND …", "GENERAL", func(o *Options) *string { return &o.circuits.Purpose }),
 	textWord("reason", "only circuits that ended for that `REASON`, local or remote: TIMEOUT, DESTROYED …", "TIMEOUT", func(o *Options) *string { return &o.circuits.Reason }),
 	textWord("relay", "only circuits through that `RELAY`: nickname, fingerprint, or $ and the beginning of one", "relay7", func(o *Options) *string { return &o.circuits.Relay }),
-	{Name: "slower", Usage: "only circuits that took longer than `TIME` to build: 2s, 1m", set: func(o *Options, s string) (err error) {
+	{Name: "slower", Usage: "only circuits that took longer than `TIME` to build: 300ms, 2s", set: func(o *Options, s string) (err error) {
 		o.circuits.Slower, err = filter.Duration(s)
 		return err
 	}},

@@ -13,18 +13,19 @@ const maxDuration = 200 * 365 * 24 * time.Hour
 
 // units of a duration, longest first: in a word they come in this order.
 var units = []struct {
-	letter byte
+	name   string
 	length time.Duration
 }{
-	{'w', 7 * 24 * time.Hour},
-	{'d', 24 * time.Hour},
-	{'h', time.Hour},
-	{'m', time.Minute},
-	{'s', time.Second},
+	{"w", 7 * 24 * time.Hour},
+	{"d", 24 * time.Hour},
+	{"h", time.Hour},
+	{"m", time.Minute},
+	{"s", time.Second},
+	{"ms", time.Millisecond},
 }
 
-// Duration parses a length of time: numbers with the units w, d, h, m and s,
-// the longer unit first, as in "5m", "1h30m", "1.5h" or "3d". It is never
+// Duration parses a length of time: numbers with the units w, d, h, m, s and ms,
+// the longer unit first, as in "5m", "1h30m", "1.5h" or "300ms". It is never
 // negative and at most 200 years. The error names s and the form; it wraps
 // nothing.
 func Duration(s string) (time.Duration, error) {
@@ -50,18 +51,22 @@ func duration(s string) (sum time.Duration, why string, ok bool) {
 		case n < 0:
 			return 0, "a unit is missing", false
 		}
+		end := n
+		for end < len(rest) && rest[end] >= 'a' && rest[end] <= 'z' {
+			end++
+		}
 		unit := next
-		for unit < len(units) && units[unit].letter != rest[n] {
+		for unit < len(units) && units[unit].name != rest[n:end] {
 			unit++
 		}
 		if unit == len(units) {
-			return 0, "units are w, d, h, m and s, each once, the longer first", false
+			return 0, "units are w, d, h, m, s and ms, each once, the longer first", false
 		}
 		part, ok := amount(rest[:n], units[unit].length)
 		if !ok || sum+part > maxDuration {
 			return 0, "a number in it is malformed or too large", false
 		}
-		sum, rest, next = sum+part, rest[n+1:], unit+1
+		sum, rest, next = sum+part, rest[end:], unit+1
 	}
 	return sum, "", true
 }
@@ -93,6 +98,9 @@ func amount(number string, unit time.Duration) (time.Duration, bool) {
 		nsec, ok := fraction(frac)
 		if !ok {
 			return 0, false
+		}
+		if unit < time.Second {
+			return d + time.Duration(nsec)*unit/time.Second, true
 		}
 		// unit/s is a whole number, and nsec < 10⁹: at most one unit.
 		d += time.Duration(nsec) * (unit / time.Second)

@@ -23,9 +23,12 @@ func TestDuration(t *testing.T) {
 	f("0.000000001s", 1)
 	f("1.999999999w", 7*24*time.Hour+999999999*7*24*3600)
 	f("1h30m", 90*time.Minute)
+	f("60ms", 60*time.Millisecond)
+	f("1.5ms", 1500*time.Microsecond)
+	f("2m1s5ms", 2*time.Minute+time.Second+5*time.Millisecond)
 	f("1d", 24*time.Hour)
 	f("10000w", 10000*7*24*time.Hour)
-	for _, bad := range []string{"", "5", "m", "-5m", "5 m", "5min", "1m1h", "5M", "10500w", "1e3s", "٣h"} {
+	for _, bad := range []string{"", "5", "m", "-5m", "5 m", "5min", "1m1h", "5M", "10500w", "1e3s", "٣h", "5ms1s", "5us", "1ms2m"} {
 		if got, err := Duration(bad); err == nil || !strings.Contains(err.Error(), "for example 30s") {
 			t.Errorf("Duration(%q) = %v, %v, want an error with an example", bad, got, err)
 		}
