@@ -45,24 +45,24 @@ func (m *Moment) Answer(k Kind, key string) []byte {
 // Standing is one row: a circuit, a stream, a connection or a guard that stood.
 // What an event tells of none of them is absent.
 type Standing struct {
-	Kind    string `json:"kind"`    // circuit, stream, orconn or guard
-	Session uint64 `json:"session"` // number of its session
-	ID      string `json:"id,omitempty"`
+	Kind    string `json:"kind"`              // circuit, stream, orconn or guard
+	Session uint64 `json:"session"`           // number of its session
+	ID      string `json:"id,omitempty"`      // of a circuit or a stream: tor's number, of this session only
 	Status  string `json:"status"`            // as tor writes it
 	Circuit string `json:"circuit,omitempty"` // of a stream: the one it is on
 	Target  string `json:"target,omitempty"`  // of a stream where it goes, of the others the relay
 
-	Path          []string `json:"path,omitempty"` // of a circuit, hop by hop as tor wrote it
-	Purpose       string   `json:"purpose,omitempty"`
-	HSState       string   `json:"hs_state,omitempty"`
-	BuildFlags    string   `json:"build_flags,omitempty"` // comma-separated as tor wrote them
-	Created       Stamp    `json:"created,omitzero"`      // TIME_CREATED
-	RendQuery     string   `json:"rend_query,omitempty"`
-	SocksUsername string   `json:"socks_username,omitempty"`
-	SocksPassword string   `json:"socks_password,omitempty"`
-	ConfluxID     string   `json:"conflux_id,omitempty"`
+	Path          []string `json:"path,omitempty"`           // of a circuit, hop by hop as tor wrote it
+	Purpose       string   `json:"purpose,omitempty"`        // of a circuit, as tor writes it
+	HSState       string   `json:"hs_state,omitempty"`       // of a circuit for an onion service: how far it is, as tor writes it
+	BuildFlags    string   `json:"build_flags,omitempty"`    // of a circuit, comma-separated as tor wrote them
+	Created       Stamp    `json:"created,omitzero"`         // of a circuit: TIME_CREATED, when tor made it
+	RendQuery     string   `json:"rend_query,omitempty"`     // of a circuit: onion service that it is for
+	SocksUsername string   `json:"socks_username,omitempty"` // of a circuit: that of the stream that it was built for, or that was attached first
+	SocksPassword string   `json:"socks_password,omitempty"` // likewise
+	ConfluxID     string   `json:"conflux_id,omitempty"`     // of a circuit: that of the linked set it belongs to
 
-	Since Stamp `json:"since,omitzero"` // of a guard that is down or unusable
+	Since Stamp `json:"since,omitzero"` // of a guard that is down or unusable: since when
 }
 
 // Rows yields what stood of a kind.
