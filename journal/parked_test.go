@@ -54,8 +54,8 @@ func TestPackParksPages(t *testing.T) {
 	checkWires(t, j, wires)
 }
 
-// A journal that records parks pages once it is quiet, and goes on to pack what
-// it could not pack while they were listed.
+// A journal that records parks pages once it is quiet, not before, whatever it has
+// to pack still.
 func TestQuietJournalParksPages(t *testing.T) {
 	j := openTest(t, "", Options{MaxSize: 64 << 20, sealBytes: 256 << 10, parkLimits: parkSoon})
 	hold(t, j)
@@ -88,6 +88,21 @@ func TestQuietJournalParksPages(t *testing.T) {
 		}
 	}
 	checkWires(t, j, wires)
+}
+
+// A vacuum leaves what is free behind, so it parks nothing before.
+func TestVacuumDoesNotPark(t *testing.T) {
+	j := openTest(t, "", Options{MaxSize: 64 << 20, sealBytes: 256 << 10, parkLimits: parkSoon})
+	hold(t, j)
+	lagging(t, j, 100000)
+	closeTest(t, j)
+	if packed, err := packFile(within(t), j.store.path, j.opt); !packed || err != nil {
+		t.Fatalf("%v, %v", packed, err)
+	}
+	j = openTest(t, j.store.path, j.opt)
+	if n, free := parkedPages(t, j); n > 0 || free < 2*parkSoon.from {
+		t.Errorf("%d pages are parked, %d free", n, free)
+	}
 }
 
 // Parked pages are room: the file does not grow by what they can take.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 )
@@ -98,6 +99,7 @@ func vacuumOptions(path string, l Limits) (Options, error) {
 // packFile packs what a recorder that stopped has left as it was committed. It
 // reports whether there was anything.
 func packFile(ctx context.Context, path string, opt Options) (bool, error) {
+	opt.parkLimits.from = math.MaxInt // what becomes free is left behind: nobody need write zeros to it
 	j, err := Open(path, opt)
 	if err != nil {
 		return false, err
