@@ -149,8 +149,8 @@ func (t *tail) blockful() int {
 // and the more batches there are the more pages those are. So where quietEvents
 // have come in small commits, what lies before becomes a block, unless it is
 // little: half a block, or quietBatches, is worth the pages that it saves within
-// minutes, and is packed with others when the ring needs the room. (Counted are
-// events, not time: clocks are put back.)
+// minutes, and the little more room that its records take in it than in a whole one:
+// it stays as it is. (Counted are events, not time: clocks are put back.)
 const (
 	quietEvents  = 256
 	quietStored  = blockStored / 2
