@@ -322,9 +322,12 @@ func (s *store) pagesInUse(tx *txn) int {
 
 // emptyPages returns how many pages held nothing when the last write transaction
 // ended: free ones, those that readers may still see included, and parked ones.
-func (s *store) emptyPages() (n int) {
+func (s *store) emptyPages() int { return s.parkedPages() + s.freePages() }
+
+// parkedPages returns how many pages are parked.
+func (s *store) parkedPages() (n int) {
 	_ = s.view(func(tx *txn) error { n = parked(tx.bolt); return nil }) // damage is told to who writes
-	return n + s.freePages()
+	return n
 }
 
 // listedPages returns how many free pages the last write transaction left for the
@@ -383,8 +386,8 @@ const evictRoom = 2 * (turnBytes + 1<<20)
 // uses.
 func (s *store) overfull(limit int64) (over bool) {
 	ring, _ := ringPages(Options{MaxSize: limit}, s.pageSize())
-	err := s.db.View(func(tx *bolt.Tx) error {
-		over = s.pagesInUse(&txn{bolt: tx}) > ring
+	err := s.view(func(tx *txn) error {
+		over = s.pagesInUse(tx) > ring
 		return nil
 	})
 	return err == nil && over
