@@ -153,33 +153,38 @@ func (w *committer) try(c *change) (out outcome, err error) {
 	return out, err
 }
 
-// update is the store's, and once more without the sums of the bandwidth, or
-// what is parked, where their pages cannot be read: those stop no recorder.
+// update is the store's, and again without the sums of the bandwidth, and without
+// what is parked, where their pages cannot be read: those stop no recorder. Both may
+// be damaged at once.
 func (w *committer) update(f func(*txn) error) error {
 	before := len(w.rollups.found)
-	err := w.store.update(f)
-	if errors.Is(err, errSums) {
-		w.rollups.found, w.front = w.rollups.found[:before], front{}
-		err = w.after(w.rollups.giveUp, f)
-	}
-	if errors.Is(err, errParked) {
-		w.rollups.found, w.front = w.rollups.found[:before], front{}
-		err = w.after(func(tx *txn) error { return putAside(tx.bolt, bucketParked) }, f)
-	}
-	if err != nil {
-		w.rollups.found, w.front = w.rollups.found[:before], front{}
-	}
-	return err
-}
-
-// after is the store's update of f behind what must be done first.
-func (w *committer) after(first, f func(*txn) error) error {
-	return w.store.update(func(tx *txn) error {
-		if err := first(tx); err != nil {
+	sums, pages := false, false // given up
+	for {
+		err := w.store.update(func(tx *txn) error {
+			if sums {
+				if err := w.rollups.giveUp(tx); err != nil {
+					return err
+				}
+			}
+			if pages {
+				if err := putAside(tx.bolt, bucketParked); err != nil {
+					return err
+				}
+			}
+			return f(tx)
+		})
+		if err != nil {
+			w.rollups.found, w.front = w.rollups.found[:before], front{}
+		}
+		switch {
+		case errors.Is(err, errSums) && !sums:
+			sums = true
+		case errors.Is(err, errParked) && !pages:
+			pages = true
+		default:
 			return err
 		}
-		return f(tx)
-	})
+	}
 }
 
 // front is where the ring gives up next. The zero value is not known.

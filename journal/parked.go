@@ -43,7 +43,7 @@ const leastRun = 4
 // root, in the page that every commit writes anyway.
 func parked(tx *bolt.Tx) int {
 	b := tx.Bucket(bucketParked)
-	if b == nil || b.Sequence() > uint64(tx.Size()) {
+	if b == nil || b.Sequence() > uint64(tx.Size())/uint64(tx.DB().Info().PageSize) {
 		return 0
 	}
 	return int(b.Sequence())
@@ -55,62 +55,82 @@ func runSize(pages, pageSize int) int {
 	return pages*pageSize - boltPageHeader - elementSize - len(keyValue)
 }
 
-// park takes n runs of pages from the free ones. Where there are no such runs,
-// bbolt's commit finds no room.
-func park(tx *bolt.Tx, n, run int) error {
-	b, err := tx.CreateBucketIfNotExists(bucketParked)
-	if err != nil {
-		return err
-	}
-	b.FillPercent = 1
-	have := b.Sequence()
-	zeros := make([]byte, runSize(run, tx.DB().Info().PageSize))
-	for range n {
-		have += uint64(run)
-		own, err := b.CreateBucket(key(have))
-		if err != nil {
-			return err
-		}
-		if err := own.Put(keyValue, zeros); err != nil {
-			return err
-		}
-	}
-	return b.SetSequence(have)
-}
-
 // errParked means that what is parked is damaged. Nothing of it is given back
 // then: whose pages they are, nobody knows.
 var errParked = errors.New("journal: parked pages are damaged")
 
-// unpark gives back at least so many pages, or all there are, for the next
-// transaction to use. It makes sure that they hold nothing.
-func unpark(tx *bolt.Tx, want int) (err error) {
+// fenceParked makes errParked of what goes wrong in f, which uses the bucket, so
+// that the store does not take it for damage after which nothing is written: no
+// cause is wrapped.
+func fenceParked(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: %v", errParked, p)
 		}
 	}()
+	if err := f(); err != nil {
+		return fmt.Errorf("%w: %v", errParked, err)
+	}
+	return nil
+}
+
+// park takes n runs of pages from the free ones. Where there are no such runs,
+// bbolt's commit finds no room.
+func park(tx *bolt.Tx, n, run int) error {
+	return fenceParked(func() error {
+		b, err := tx.CreateBucketIfNotExists(bucketParked)
+		if err != nil {
+			return err
+		}
+		b.FillPercent = 1
+		have := b.Sequence()
+		if have != uint64(parked(tx)) {
+			return fmt.Errorf("%d pages cannot be parked", have) // what came behind would never be given back
+		}
+		zeros := make([]byte, runSize(run, tx.DB().Info().PageSize))
+		for range n {
+			have += uint64(run)
+			own, err := b.CreateBucket(key(have))
+			if err != nil {
+				return err
+			}
+			if err := own.Put(keyValue, zeros); err != nil {
+				return err
+			}
+		}
+		return b.SetSequence(have)
+	})
+}
+
+// unpark gives back at least so many pages, or all there are, for the next
+// transaction to use. It makes sure that they hold nothing.
+func unpark(tx *bolt.Tx, want int) error {
 	have := parked(tx)
 	if have == 0 || want <= 0 {
 		return nil
 	}
-	b := tx.Bucket(bucketParked)
-	for have > 0 && want > 0 {
-		k := key(uint64(have))
-		own := b.Bucket(k)
-		if own == nil {
-			return fmt.Errorf("%w: the run at %d is missing", errParked, have)
+	return fenceParked(func() error {
+		b := tx.Bucket(bucketParked)
+		for have > 0 && want > 0 {
+			k := key(uint64(have))
+			own := b.Bucket(k)
+			if own == nil {
+				return fmt.Errorf("the run at %d is missing", have)
+			}
+			run, err := parkedRun(own.Get(keyValue), tx.DB().Info().PageSize)
+			if err == nil && run > have {
+				err = fmt.Errorf("it has %d pages", run)
+			}
+			if err != nil {
+				return fmt.Errorf("the run at %d: %w", have, err)
+			}
+			if err := b.DeleteBucket(k); err != nil {
+				return err
+			}
+			have, want = have-run, want-run
 		}
-		run, err := parkedRun(own.Get(keyValue), tx.DB().Info().PageSize)
-		if err != nil || run > have {
-			return fmt.Errorf("%w: the run at %d: %w", errParked, have, err)
-		}
-		if err := b.DeleteBucket(k); err != nil {
-			return fmt.Errorf("%w: %w", errParked, err)
-		}
-		have, want = have-run, want-run
-	}
-	return b.SetSequence(uint64(have))
+		return b.SetSequence(uint64(have))
+	})
 }
 
 // parkedRun returns how many pages the value of a run fills, after it has made

@@ -1,0 +1,122 @@
+package journal
+
+import (
+	"testing"
+)
+
+// wipeRoot writes zeros over the root page of a bucket, as a disk that fails does.
+func wipeRoot(t *testing.T, j *Journal, name []byte) {
+	t.Helper()
+	err := j.inWriter(within(t), func(*writer) error {
+		var at int64
+		if err := j.store.view(func(tx *txn) error {
+			at = int64(tx.bolt.Bucket(name).RootPage()) * int64(j.store.pageSize())
+			return nil
+		}); err != nil {
+			return err
+		}
+		if at == 0 {
+			t.Errorf("%s has no page: the test tests nothing", name)
+			return nil
+		}
+		_, err := j.store.file.WriteAt(make([]byte, j.store.pageSize()), at)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// goesOn makes sure that nothing has stopped the recorder.
+func goesOn(t *testing.T, j *Journal) {
+	t.Helper()
+	if st := j.Stats(); st.WriteError != "" || st.Unjournaled > 0 {
+		t.Errorf("recording stopped: %+v", st)
+	}
+}
+
+// Damage of what is parked does not stop who parks more.
+func TestParkingOverDamage(t *testing.T) {
+	for name, harm := range map[string]func(t *testing.T, j *Journal){
+		"the page": func(t *testing.T, j *Journal) { wipeRoot(t, j, bucketParked) },
+		"a number that is too low": func(t *testing.T, j *Journal) {
+			setParked(t, j, 0)
+		},
+		"a number that is too high": func(t *testing.T, j *Journal) {
+			setParked(t, j, 1<<40)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j, wires := roomy(t, Options{MaxSize: 64 << 20, sealBytes: 256 << 10, parkLimits: parkSoon})
+			harm(t, j)
+			if err := j.inWriter(within(t), func(w *writer) error {
+				return j.committer.update(func(tx *txn) error { return park(tx.bolt, 1, parkSoon.run) })
+			}); err != nil {
+				t.Error(err)
+			}
+			if n, _ := parkedPages(t, j); n != parkSoon.run {
+				t.Errorf("%d pages are parked", n)
+			}
+			small := raw("650 BW 1 2")
+			appendAll(t, j, small)
+			goesOn(t, j)
+			checkWires(t, j, append(wires, small.Format()))
+			leaveBehind(t, j)
+		})
+	}
+}
+
+func setParked(t *testing.T, j *Journal, n uint64) {
+	t.Helper()
+	if err := j.inWriter(within(t), func(*writer) error {
+		return j.store.update(func(tx *txn) error { return tx.bolt.Bucket(bucketParked).SetSequence(n) })
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Nor does damage of both the sums of the bandwidth and what is parked stop a recorder.
+func TestDamageOfSumsAndParkedPages(t *testing.T) {
+	j, wires := roomy(t, Options{MaxSize: 64 << 20, sealBytes: 256 << 10, parkLimits: parkSoon})
+	if err := j.inWriter(within(t), func(*writer) error { // so that the sums have a page of their own
+		return j.store.update(func(tx *txn) error {
+			return tx.bolt.Bucket(bucketRollups).Put([]byte("z"), make([]byte, j.store.pageSize()/2))
+		})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	wipeRoot(t, j, bucketRollups)
+	wipeRoot(t, j, bucketParked)
+	for i := range 2 {
+		large := raw("650 CIRC %d %s", i, noise(i, 300<<10)) // a block, which is summed, and needs pages
+		appendAll(t, j, large)
+		wires = append(wires, large.Format())
+	}
+	goesOn(t, j)
+	if err := j.store.view(func(tx *txn) error {
+		all := tx.bolt.Bucket(bucketDamaged)
+		n := 0
+		if all == nil {
+			t.Fatal("nothing was put aside")
+		}
+		err := all.ForEachBucket(func(k []byte) error {
+			return all.Bucket(k).ForEachBucket(func([]byte) error { n++; return nil })
+		})
+		if n != 2 {
+			t.Errorf("%d buckets were put aside", n)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	checkWires(t, j, wires)
+	leaveBehind(t, j)
+}
+
+// leaveBehind vacuums a journal in which something was put aside: it is intact then.
+func leaveBehind(t *testing.T, j *Journal) {
+	t.Helper()
+	if _, err := j.Vacuum(within(t), Limits{}); err != nil {
+		t.Errorf("vacuum: %v", err)
+	}
+}
