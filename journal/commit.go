@@ -134,8 +134,10 @@ func (w *committer) try(c *change) (out outcome, err error) {
 		if out.sealed, err = apply(tx, c); err != nil {
 			return err
 		}
-		// Twice what is written: free pages may lie scattered.
-		if err := unpark(tx.bolt, 2*written+w.reserve-w.store.listedPages()); err != nil {
+		// Twice what is written: free pages may lie scattered. Those that readers
+		// pin count: what is given back would be pinned as well, and be listed by
+		// every commit until they end.
+		if err := unpark(tx.bolt, 2*written+w.reserve-w.store.freePages()); err != nil {
 			return err
 		}
 		if err := w.rollUp(tx, c, out.sealed); err != nil {

@@ -120,3 +120,27 @@ func leaveBehind(t *testing.T, j *Journal) {
 		t.Errorf("vacuum: %v", err)
 	}
 }
+
+// A reader that stays pins what is given back: nobody gains by it, and the list
+// of free pages would be long again.
+func TestPinnedPagesAreNoReasonToUnpark(t *testing.T) {
+	j, wires := roomy(t, Options{MaxSize: 64 << 20, sealBytes: 256 << 10, parkLimits: parkSoon})
+	before, _ := parkedPages(t, j)
+	tx, err := j.store.db.Begin(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		small := raw("650 CIRC %d %s", i, noise(i, 2000))
+		appendAll(t, j, small)
+		wires = append(wires, small.Format())
+	}
+	n, _ := parkedPages(t, j)
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if n < before-2*parkSoon.run {
+		t.Errorf("%d of %d parked pages are left", n, before)
+	}
+	checkWires(t, j, wires)
+}
