@@ -104,7 +104,7 @@ func (w *committer) commit(c *change) (outcome, error) {
 			w.turnOver()
 			return out, fmt.Errorf("%w: %w", errNoRoom, err)
 		}
-		if err := w.makeRoom(c); err != nil {
+		if err := w.makeRoom(c, round); err != nil {
 			return out, err
 		}
 	}
@@ -118,10 +118,15 @@ func (w *committer) turnOver() {
 	_ = w.store.update(func(*txn) error { return nil })
 }
 
-// roomRounds bounds how often one commit evicts for a run of free pages. Each
-// round frees what the change needs, so 8 blocks of records at most go before
-// the writer pauses and tries again.
-const roomRounds = 8
+// roomRounds bounds how often one commit makes room for a run of free pages, and
+// parkedRounds how often it does so of what is parked: that may lie in runs too
+// short for any block, and its list needs a run itself. So 30 times what the change
+// needs is given back, once, and then 4 blocks of records at most go before the
+// writer pauses and tries again.
+const (
+	roomRounds   = 8
+	parkedRounds = 4
+)
 
 func (w *committer) try(c *change) (out outcome, err error) {
 	pageSize := w.store.pageSize()
@@ -487,15 +492,23 @@ func remove(tx *txn, bucket []byte, h header) error {
 // would not help before readers end.
 var errNoRoom = errors.New("journal: no room in the file, readers may hold the rest; it is tried again")
 
-// makeRoom gives back pages that are parked, or evicts as many again as c needs,
-// in a transaction of its own.
-func (w *committer) makeRoom(c *change) error {
+// makeRoom gives back pages that are parked, twice as many in each round, or evicts
+// as many again as c needs, in a transaction of its own.
+func (w *committer) makeRoom(c *change, round int) error {
 	pageSize := w.store.pageSize()
+	if round == parkedRounds {
+		w.parker.short = w.store.parkedPages() > 0
+	}
+	if round < parkedRounds && !w.parker.short && w.store.parkedPages() > 0 {
+		err := w.update(func(tx *txn) error {
+			return unpark(tx.bolt, max(1, 2*w.pages(c, pageSize))<<round)
+		})
+		if !errors.Is(err, berrors.ErrMaxSizeReached) {
+			return err
+		}
+	}
 	var given uint64
 	err := w.update(func(tx *txn) error {
-		if parked(tx.bolt) > 0 {
-			return unpark(tx.bolt, max(1, 2*w.pages(c, pageSize)))
-		}
 		before, err := evicted(tx)
 		if err != nil {
 			return err
@@ -505,6 +518,7 @@ func (w *committer) makeRoom(c *change) error {
 		}
 		given, err = evicted(tx)
 		if err == nil && given == before {
+			w.parker.short = false // whatever there is may help now
 			return errNoRoom
 		}
 		return err

@@ -36,7 +36,8 @@ type parkLimits struct {
 
 var defaultParkLimits = parkLimits{from: 352, run: 128, after: 128}
 
-// leastRun is the shortest run that is parked where free pages lie scattered.
+// leastRun bounds how short the runs are that are parked where free pages lie
+// scattered.
 const leastRun = 4
 
 // parked returns how many pages are parked. Their number lies beside the bucket's
@@ -168,7 +169,8 @@ func putAside(tx *bolt.Tx, name []byte) error {
 // parker parks free pages for the committer. It is owned by the writer goroutine.
 type parker struct {
 	parkLimits
-	scattered int // so many pages were free when they lay too scattered to be parked; 0: they never did
+	scattered int  // the fewest pages that were free since they lay too scattered to be parked; 0: they never did
+	short     bool // what is parked lies in runs too short for a large batch
 }
 
 // park parks as many pages as a block has at most, so that no event waits longer
@@ -177,15 +179,17 @@ type parker struct {
 func (w *committer) park() (done bool, err error) {
 	p := &w.parker
 	free := w.store.listedPages()
+	p.scattered = min(p.scattered, free) // fewer that grow again are others
 	if free < p.from || p.scattered > 0 && free < p.scattered+p.run {
 		return false, nil
 	}
 	atOnce := min(blockStored/w.store.pageSize(), free-p.from/2)
-	for run := p.run; run >= leastRun; run /= 4 {
+	for run := min(p.run, atOnce); run >= leastRun; run /= 4 {
 		err := w.store.withoutGrowth(func() error {
 			return w.update(func(tx *txn) error { return park(tx.bolt, max(1, atOnce/run), run) })
 		})
 		if !errors.Is(err, berrors.ErrMaxSizeReached) {
+			p.short = p.short && err != nil
 			return err == nil, err
 		}
 	}

@@ -1,7 +1,11 @@
 package journal
 
 import (
+	"bytes"
+	"errors"
 	"testing"
+
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // wipeRoot writes zeros over the root page of a bucket, as a disk that fails does.
@@ -143,4 +147,74 @@ func TestPinnedPagesAreNoReasonToUnpark(t *testing.T) {
 		t.Errorf("%d of %d parked pages are left", n, before)
 	}
 	checkWires(t, j, wires)
+}
+
+// scatter makes a full file in which every second run of so many pages is free.
+func scatter(t *testing.T, j *Journal, run int) {
+	t.Helper()
+	name, value := []byte("test"), bytes.Repeat([]byte("x"), runSize(run, j.store.pageSize()))
+	if err := j.inWriter(within(t), func(*writer) error {
+		db := j.store.db
+		db.NoSync = true
+		defer func() { db.NoSync = false }()
+		n := uint64(0)
+		var err error
+		for ; err == nil; n++ { // in transactions of their own they follow each other
+			err = j.store.update(func(tx *txn) error {
+				b, err := tx.bolt.CreateBucketIfNotExists(name)
+				if err != nil {
+					return err
+				}
+				own, err := b.CreateBucket(key(n))
+				if err != nil {
+					return err
+				}
+				return own.Put(keyValue, value)
+			})
+		}
+		if !errors.Is(err, berrors.ErrMaxSizeReached) {
+			return err
+		}
+		free := func(from, to, step uint64) error {
+			return j.store.update(func(tx *txn) error {
+				for i := from; i < to; i += step {
+					if err := tx.bolt.Bucket(name).DeleteBucket(key(i)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		last := n - 1 - 12
+		err = free(last, n-1, 1) // for the list of free pages
+		for i := uint64(0); i < last && err == nil; i += 100 {
+			err = free(i, min(i+100, last), 2)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What is parked in short runs does not keep a batch out that needs a long one:
+// what can be evicted has one.
+func TestLongRunBehindShortParkedOnes(t *testing.T) {
+	j := openTest(t, "", Options{MaxSize: 64 << 20, sealBytes: 256 << 10, parkLimits: parkSoon})
+	large := func(i int) { appendAll(t, j, raw("650 CIRC %d %s", i, noise(i, 100<<10))) }
+	for i := range 16 {
+		large(i)
+	}
+	scatter(t, j, 8)
+	appendAll(t, j, raw("650 BW 1 2"))
+	restSealed(t, j)
+	if err := j.park(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := parkedPages(t, j); n < 4000 {
+		t.Fatalf("%d pages are parked: the test tests nothing", n)
+	}
+	for i := range 60 {
+		large(16 + i)
+	}
+	goesOn(t, j)
 }
