@@ -112,6 +112,7 @@ func unpark(tx *bolt.Tx, want int) error {
 	}
 	return fenceParked(func() error {
 		b := tx.Bucket(bucketParked)
+		lookBehind(b, want+2*(tx.DB().Info().PageSize/elementSize))
 		for have > 0 && want > 0 {
 			k := key(uint64(have))
 			own := b.Bucket(k)
@@ -132,6 +133,16 @@ func unpark(tx *bolt.Tx, want int) error {
 		}
 		return b.SetSequence(uint64(have))
 	})
+}
+
+// lookBehind looks at the last n elements of a bucket. When the transaction ends
+// bbolt merges a leaf of which little is left with the one before, and a panic there
+// would be taken for damage after which nothing is written.
+func lookBehind(b *bolt.Bucket, n int) {
+	c := b.Cursor()
+	for k, _ := c.Last(); k != nil && n > 0; n-- {
+		k, _ = c.Prev()
+	}
 }
 
 // parkedRun returns how many pages the value of a run fills, after it has made

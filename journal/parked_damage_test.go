@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"testing"
 
@@ -114,6 +115,43 @@ func TestDamageOfSumsAndParkedPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkWires(t, j, wires)
+	leaveBehind(t, j)
+}
+
+// Nor does damage of a page that bbolt merges with where a transaction ends.
+func TestDamageBesideGivenBack(t *testing.T) {
+	j := openTest(t, "", Options{MaxSize: 64 << 20, parkLimits: parkSoon})
+	appendAll(t, j, raw("650 BW 1 2"))
+	update := func(f func(tx *txn) error) {
+		t.Helper()
+		if err := j.inWriter(within(t), func(*writer) error { return j.committer.update(f) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update(func(tx *txn) error { return park(tx.bolt, 400, 1) })
+	if err := j.inWriter(within(t), func(*writer) error {
+		return j.store.view(func(tx *txn) error {
+			size := int64(j.store.pageSize())
+			root := make([]byte, size)
+			if _, err := j.store.file.ReadAt(root, int64(tx.bolt.Bucket(bucketParked).RootPage())*size); err != nil {
+				return err
+			}
+			n := binary.NativeEndian.Uint16(root[10:])
+			if root[8] != 1 || n < 3 {
+				t.Fatalf("%d children, flags %d: the test tests nothing", n, root[8])
+			}
+			leaf := binary.NativeEndian.Uint64(root[boltPageHeader+16*int(n-2)+8:])
+			_, err := j.store.file.WriteAt(make([]byte, size), int64(leaf)*size)
+			return err
+		})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for left := 1; left > 0; left, _ = parkedPages(t, j) {
+		update(func(tx *txn) error { return unpark(tx.bolt, 1) })
+	}
+	appendAll(t, j, raw("650 BW 1 2"))
+	goesOn(t, j)
 	leaveBehind(t, j)
 }
 
