@@ -1,9 +1,11 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -97,15 +99,35 @@ func (c *chart) read(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	var fault error
+	c.holes.imported = func(before uint64) bool {
+		imported, err := c.imported(ctx, sessions, before)
+		fault = cmp.Or(fault, err)
+		return imported
+	}
 	for _, s := range sessions {
 		if w.inRange(s.Begun) && (c.r.Session == 0 || c.r.Session == s.ID) {
 			c.begun = append(c.begun, s)
 		}
 	}
-	if err := w.count(ctx); err != nil || c.to.seq != 0 {
+	err = w.count(ctx)
+	if err = cmp.Or(err, fault); err != nil || c.to.seq != 0 {
 		return err
 	}
 	return c.readBefore(ctx)
+}
+
+// imported reports whether the session that ends before a record, which is the first
+// of another, is an imported log: a recorder's begins with its own word. Where the
+// ring has given that up it is taken for a recorder's.
+func (c *chart) imported(ctx context.Context, sessions []journal.Session, before uint64) (bool, error) {
+	i := slices.IndexFunc(sessions, func(s journal.Session) bool { return s.First == before })
+	if i < 1 || sessions[i-1].First < c.stored.First {
+		return false, nil
+	}
+	first := sessions[i-1].First
+	rec, ok, err := c.walk.firstOf(ctx, journal.Range{From: first, To: first})
+	return ok && rec.Type != event.JOURNAL, err
 }
 
 // readBefore hears the last record of all if nothing was recorded in the range

@@ -45,6 +45,8 @@ type holeBook struct {
 	last  []*Hole
 	open  *Hole // which no word of an end has followed
 	told  bool  // open is counted
+
+	imported func(before uint64) bool // reports whether the session that ends before that record is an imported log; nil: none is
 }
 
 func (b *holeBook) add(h *Hole) {
@@ -67,7 +69,9 @@ func (b *holeBook) hear(rec *journal.Record, e *event.Journal, inside bool) {
 			if b.open.To = at; inside && !b.told {
 				b.add(b.open)
 			}
-		case inside && rec.Seq > 1: // what it ends may have begun in a session that is not of the range
+		case !inside || rec.Seq <= 1:
+		case b.imported != nil && b.imported(rec.Seq): // no recorder ended there
+		default: // what it ends may have begun in a session that is not of the range
 			h := &Hole{From: Stamp{says.since}, To: at, Cause: says.cause, Record: rec.Seq}
 			if says.since.IsZero() {
 				h.before = rec.Seq - 1

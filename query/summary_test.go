@@ -116,6 +116,29 @@ func TestSummaryOfCircuitsThatFailLater(t *testing.T) {
 	}
 }
 
+// Behind an imported log nothing was recorded until the recorder came; none ended.
+func TestSummaryOfARecordBehindAnImportedLog(t *testing.T) {
+	m := story(t, `
+		08:00:00 BW 1 2
+		08:00:01 BW 1 2
+		session 2
+		09:00:00 JOURNAL START SESSION=2
+		09:00:01 BW 1 2
+		session 3
+		09:10:00 JOURNAL START SESSION=3
+		09:10:01 BW 1 2
+	`)
+	for _, r := range []journal.Range{{}, {Since: clock(t, "08:30:00")}, {Session: 2}, {Session: 3}} {
+		want := `{"what":"gaps","count":1}`
+		if r.Session == 2 {
+			want = `{"what":"gaps","count":0}`
+		}
+		if got := summaryRows(t, m, r); !strings.Contains(got, want) || strings.Contains(got, `"from":"`+day+"08:00") {
+			t.Errorf("%+v:\n%swant %s", r, got, want)
+		}
+	}
+}
+
 // A range has what lies in it, and what lasts into it.
 func TestSummaryOfAPart(t *testing.T) {
 	m := story(t, summaryStory)
