@@ -46,15 +46,12 @@ func TestCheck(t *testing.T) {
 			}
 			hurt := func(bucket []byte, h header) {
 				change := func() {
-					err := j.store.update(func(tx *txn) error {
+					update(t, j, func(tx *txn) error {
 						b := tx.bolt.Bucket(bucket)
 						v := slices.Clone(b.Get(key(h.first)))
 						v[len(v)-10] ^= 1
 						return b.Put(key(h.first), v)
 					})
-					if err != nil {
-						t.Fatal(err)
-					}
 				}
 				change()
 				undo = append(undo, change)

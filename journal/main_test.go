@@ -48,6 +48,14 @@ func closeTest(t testing.TB, j *Journal) Verified {
 	return v
 }
 
+// update changes the file between two commits, as only the writer may.
+func update(t testing.TB, j *Journal, f func(*txn) error) {
+	t.Helper()
+	if err := j.inWriter(within(t), func(*writer) error { return j.store.update(f) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func raw(format string, args ...any) event.Event {
 	return event.NewRaw([]byte(fmt.Sprintf(format, args...) + "\r\n"))
 }

@@ -52,7 +52,7 @@ func TestParkingOverDamage(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			j, wires := roomy(t, Options{MaxSize: 64 << 20, sealBytes: 256 << 10, parkLimits: parkSoon})
+			j, wires := roomy(t)
 			harm(t, j)
 			if err := j.inWriter(within(t), func(w *writer) error {
 				return j.committer.update(func(tx *txn) error { return park(tx.bolt, 1, parkSoon.run) })
@@ -73,23 +73,16 @@ func TestParkingOverDamage(t *testing.T) {
 
 func setParked(t *testing.T, j *Journal, n uint64) {
 	t.Helper()
-	if err := j.inWriter(within(t), func(*writer) error {
-		return j.store.update(func(tx *txn) error { return tx.bolt.Bucket(bucketParked).SetSequence(n) })
-	}); err != nil {
-		t.Fatal(err)
-	}
+	update(t, j, func(tx *txn) error { return tx.bolt.Bucket(bucketParked).SetSequence(n) })
 }
 
 // Nor does damage of both the sums of the bandwidth and what is parked stop a recorder.
 func TestDamageOfSumsAndParkedPages(t *testing.T) {
-	j, wires := roomy(t, Options{MaxSize: 64 << 20, sealBytes: 256 << 10, parkLimits: parkSoon})
-	if err := j.inWriter(within(t), func(*writer) error { // so that the sums have a page of their own
-		return j.store.update(func(tx *txn) error {
-			return tx.bolt.Bucket(bucketRollups).Put([]byte("z"), make([]byte, j.store.pageSize()/2))
-		})
-	}); err != nil {
-		t.Fatal(err)
-	}
+	j, wires := roomy(t)
+	// so that the sums have a page of their own
+	update(t, j, func(tx *txn) error {
+		return tx.bolt.Bucket(bucketRollups).Put([]byte("z"), make([]byte, j.store.pageSize()/2))
+	})
 	wipeRoot(t, j, bucketRollups)
 	wipeRoot(t, j, bucketParked)
 	for i := range 2 {
@@ -166,7 +159,7 @@ func leaveBehind(t *testing.T, j *Journal) {
 // A reader that stays pins what is given back: nobody gains by it, and the list
 // of free pages would be long again.
 func TestPinnedPagesAreNoReasonToUnpark(t *testing.T) {
-	j, wires := roomy(t, Options{MaxSize: 64 << 20, sealBytes: 256 << 10, parkLimits: parkSoon})
+	j, wires := roomy(t)
 	before, _ := parkedPages(t, j)
 	tx, err := j.store.db.Begin(false)
 	if err != nil {

@@ -122,12 +122,10 @@ func TestRepackSumsNothing(t *testing.T) {
 	j := openTest(t, "", opt)
 	hold(t, j)
 	wires := lagging(t, j, 6000)
-	if err := j.store.update(func(tx *txn) error {
+	update(t, j, func(tx *txn) error {
 		b := tx.bolt.Bucket(bucketRollups)
 		return b.ForEach(func(k, _ []byte) error { return b.Delete(k) })
-	}); err != nil {
-		t.Fatal(err)
-	}
+	})
 	release(t, j)
 	if err := j.Pack(within(t)); err != nil {
 		t.Fatal(err)
@@ -193,12 +191,10 @@ func TestRepackTwiceAndTooLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	apply := func() (applied bool) {
-		if err := j.store.update(func(tx *txn) (err error) {
+		update(t, j, func(tx *txn) (err error) {
 			applied, err = applySeal(tx, s)
 			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
+		})
 		return applied
 	}
 	for range 2 {
@@ -207,14 +203,12 @@ func TestRepackTwiceAndTooLate(t *testing.T) {
 		}
 		checkWires(t, j, wires)
 	}
-	if err := j.store.update(func(tx *txn) error {
+	update(t, j, func(tx *txn) error {
 		if err := remove(tx, bucketBlocks, s.block); err != nil {
 			return err
 		}
 		return putEvicted(tx, s.block.last)
-	}); err != nil {
-		t.Fatal(err)
-	}
+	})
 	if apply() {
 		t.Error("what was evicted came back")
 	}

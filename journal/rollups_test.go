@@ -120,10 +120,7 @@ func TestRollupsOfARange(t *testing.T) {
 // sumDirectly adds sums as a seal of n records would.
 func sumDirectly(t *testing.T, j *Journal, l *rollupLimits, first, n uint64, sums []stepSum) {
 	t.Helper()
-	err := j.store.update(func(tx *txn) error { return l.add(tx, header{first: first, last: first + n - 1}, sums) })
-	if err != nil {
-		t.Fatal(err)
-	}
+	update(t, j, func(tx *txn) error { return l.add(tx, header{first: first, last: first + n - 1}, sums) })
 }
 
 func rollupsOf(t *testing.T, path string, key *Key) *Journal {
@@ -315,9 +312,7 @@ func TestRebuildRollups(t *testing.T) {
 	}
 	waitForSeal(t, j)
 	before := readRollups(t, j, time.Time{}, time.Time{})
-	if err := j.store.update(func(tx *txn) error { return rebuildRollups(tx, j.opt.MaxSize, clock.Now()) }); err != nil {
-		t.Fatal(err)
-	}
+	update(t, j, func(tx *txn) error { return rebuildRollups(tx, j.opt.MaxSize, clock.Now()) })
 	if after := readRollups(t, j, time.Time{}, time.Time{}); !reflect.DeepEqual(before, after) || len(after.Minutes) < 100 {
 		t.Errorf("%d minutes became %d", len(before.Minutes), len(after.Minutes))
 	}
