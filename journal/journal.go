@@ -110,7 +110,7 @@ func start(s *store, opt Options) (*Journal, error) {
 		q: j.q, log: opt.Logger, delay: opt.CommitDelay, retry: opt.outageRetry, roomWait: opt.roomWait,
 		batchMax: opt.turnMax(), storedMax: maxStored(opt.MaxSize),
 		sealed: j.sealer.out, done: make(chan struct{}), counts: j.counts,
-		enc: tailEncoder, next: state.next, session: state.session, grower: grower{most: opt.growBytes}, parking: parking{parkLimits: opt.parkLimits},
+		enc: tailEncoder, next: state.next, session: state.session, grower: grower{most: opt.growBytes}, parking: parking{after: opt.parkLimits.after},
 		tail: tail{sealAt: opt.sealBytes, sealAge: sealAge(opt.MaxAge), lagAt: lagLimit(opt.MaxSize)},
 	}
 	for _, h := range state.tail {

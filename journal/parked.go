@@ -106,8 +106,11 @@ func park(tx *bolt.Tx, n, run int) error {
 // unpark gives back at least so many pages, or all there are, for the next
 // transaction to use. It makes sure that they hold nothing.
 func unpark(tx *bolt.Tx, want int) error {
+	if want <= 0 {
+		return nil // as in most commits
+	}
 	have := parked(tx)
-	if have == 0 || want <= 0 {
+	if have == 0 {
 		return nil
 	}
 	return fenceParked(func() error {
@@ -210,9 +213,9 @@ func (w *committer) park() (done bool, err error) {
 
 // parking is when the writer parks pages.
 type parking struct {
-	parkLimits      // immutable
-	small      int  // commits since the last large one
-	look       bool // there was a commit since it was found that there is nothing to park
+	after int  // parkLimits', immutable
+	small int  // commits since the last large one
+	look  bool // there was a commit since it was found that there is nothing to park
 }
 
 func (p *parking) committed(c *change) {
