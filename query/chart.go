@@ -193,7 +193,7 @@ func (c *chart) hear(rec *journal.Record, e event.Event) {
 
 // exitOf returns the last hop of a circuit that stands, "" if it is not known.
 func (c *chart) exitOf(circuit string) string {
-	l := c.walk.lives[circuit]
+	l, _ := c.walk.roll.find(circuit)
 	if l == nil || len(l.path) == 0 {
 		return ""
 	}

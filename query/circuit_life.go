@@ -166,6 +166,10 @@ func (l *life) describe(path event.Path, flags, purpose, hsState string, words i
 	}
 }
 
+// usualHops is the length of a path that needs no room of its own: three relays,
+// and one more where a circuit is cannibalized.
+const usualHops = 4
+
 // hops sets the path, sharing what an earlier event said of it already.
 func (l *life) hops(path string, words intern) {
 	n, more := 0, true
@@ -178,12 +182,16 @@ func (l *life) hops(path string, words intern) {
 			path = rest[1:]
 		}
 	}
-	l.path = l.path[:n]
+	switch {
+	case l.path == nil:
+		l.path = make([]string, 0, usualHops)
+	case n < len(l.path):
+		l.path = l.path[:n:n] // who keeps what it was keeps it as it was
+	}
 	for more {
 		var hop string
 		hop, path, more = strings.Cut(path, ",")
-		l.path = append(l.path[:n:n], words.word(hop))
-		n++
+		l.path = append(l.path, words.word(hop))
 	}
 }
 

@@ -42,6 +42,7 @@ type being struct {
 	lostBy   time.Time // when it was gone without an end
 	stood    bool      // then because its session was over
 	inside   bool      // a record that mentions it lies in the range
+	listed   bool      // it is what its ID stands for in the present session
 	awaited  bool      // the census counts it among those whose end is to come
 	measured bool      // the census counts it among those whose end may not be final
 	whole    bool      // the census counts it among the rows that are over
@@ -77,15 +78,14 @@ type census[L living] struct {
 	turn   func()                                   // another session begins
 	beside func() int                               // bytes that are held beside lives
 
-	from    uint64       // the number that the walk begins with
-	session uint64       // of the record read last
-	last    time.Time    // its time
-	seq     uint64       // its number
-	nth     int          // lives that it is the first to name, so far
-	lives   map[string]L // the present session's, by ID
-	all     []L          // of every session, in the order in which they were first mentioned
-	dropped int          // of them, those that are not in the range and over
-	gone    lateWords    // the present session's that were let go
+	from    uint64    // the number that the walk begins with
+	session uint64    // of the record read last
+	last    time.Time // its time
+	seq     uint64    // its number
+	nth     int       // lives that it is the first to name, so far
+	roll    roll[L]   // the present session's
+	all     []L       // of every session, in the order in which they were first mentioned
+	dropped int       // of them, those that are not in the range and over
 
 	awaited  int        // lives of the range whose end is to come
 	measured map[L]bool // those whose end may not be final
@@ -98,7 +98,7 @@ type census[L living] struct {
 }
 
 func newCensus[L living](src source, r journal.Range, part Part) *census[L] {
-	return &census[L]{walker: walker{src: src}, r: r, part: part, lives: map[string]L{}, measured: map[L]bool{}}
+	return &census[L]{walker: walker{src: src}, r: r, part: part, roll: newRoll[L](), measured: map[L]bool{}}
 }
 
 // eachLife calls emit, as walk returns it, for the lives of an answer, in order.
@@ -183,7 +183,7 @@ func (w *census[L]) take(rec *journal.Record, says event.Event) {
 		w.session = rec.Session
 	}
 	w.last, w.seq, w.nth = rec.Time, rec.Seq, 0
-	w.gone.forget(rec.Time)
+	w.roll.forget(rec.Time)
 	if says != nil {
 		w.hear(rec, says) // a line that cannot be read says nothing of a life
 	}
@@ -219,8 +219,8 @@ func (w *census[L]) stand(rec *journal.Record, ev *event.Journal, key string, ea
 			stands[id] = true
 		}
 	}
-	for id, l := range w.lives {
-		if b := l.of(); !stands[id] && !b.ended() && !b.lost() {
+	for l := range w.roll.lives() {
+		if b := l.of(); !stands[b.id] && !b.ended() && !b.lost() {
 			b.lostBy = rec.Time
 			w.review(l)
 		}
@@ -230,14 +230,15 @@ func (w *census[L]) stand(rec *journal.Record, ev *event.Journal, key string, ea
 // life returns the present session's life of that ID, which rec mentions. One
 // that was let go, and of which there is a late word, is nobody's.
 func (w *census[L]) life(id string, rec *journal.Record) L {
-	l, ok := w.lives[id]
-	if !ok {
-		id = strings.Clone(id) // who asks may keep it
-		if w.gone.has(id) {
+	l, known := w.roll.find(id)
+	var none L
+	if l == none {
+		id = strings.Clone(id) // it is part of a line
+		if known {
 			return w.born(being{session: w.session, id: id, gone: true})
 		}
 		l = w.born(being{session: w.session, id: id})
-		w.lives[id] = l
+		w.roll.add(id, l)
 		w.all = append(w.all, l)
 		w.fault = w.part.allow(len(w.all)*lifeBytes + w.beside())
 	}
@@ -279,9 +280,13 @@ func (w *census[L]) belongs(l L) bool {
 // again is asked when an event says that an ID begins: what had it and is over
 // is another life.
 func (w *census[L]) again(id string) {
-	w.gone.remove(id)
-	if l, ok := w.lives[id]; ok && l.of().ended() {
-		delete(w.lives, id) // although nothing said that the session begins again
+	l, known := w.roll.find(id)
+	var none L
+	switch {
+	case l == none && known:
+		w.roll.remove(id)
+	case l != none && l.of().ended():
+		w.roll.remove(id) // although nothing said that the session begins again
 		w.keepOrDrop(l)
 	}
 }
@@ -316,9 +321,8 @@ func (w *census[L]) review(l L) {
 
 // letGo forgets l, which is over and no row.
 func (w *census[L]) letGo(l L) {
-	if w.lives[l.of().id] == l {
-		delete(w.lives, l.of().id)
-		w.gone.add(l.of().id, l.of().closed.Add(lateBytes))
+	if l.of().listed {
+		w.roll.letGo(l, l.of().closed.Add(lateBytes))
 	}
 	l.of().named = false
 	w.drop()
@@ -386,24 +390,24 @@ func (w *census[L]) keepOrDrop(l L) {
 // drop counts one that is no row, and clears up behind many of them.
 func (w *census[L]) drop() {
 	if w.dropped++; w.dropped > len(w.all)/2 {
-		w.all = slices.DeleteFunc(w.all, func(l L) bool { return !l.of().named && w.lives[l.of().id] != l })
+		w.all = slices.DeleteFunc(w.all, func(l L) bool { return !l.of().named && !l.of().listed })
 		w.dropped = 0
 	}
 }
 
 // endSession is called where another session begins: what stood is lost.
 func (w *census[L]) endSession() {
-	for id, l := range w.lives {
+	stood := slices.Collect(w.roll.lives())
+	w.roll.clear()
+	for _, l := range stood {
 		if l.of().named && !l.of().ended() && !l.of().lost() {
 			l.of().lostBy, l.of().stood = w.last, true
 		}
 		w.await(l, false)
 		w.measure(l, false)
-		delete(w.lives, id)
 		w.keepOrDrop(l)
 	}
 	w.turn()
-	w.gone = lateWords{}
 }
 
 // done reports whether nothing from rec on can change the answer: the range
