@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"torjournal": main,
 		"spin":       func() { forever(func() {}) }, // takes what time there is
+		"hold":       hold,
 	})
 }
 
