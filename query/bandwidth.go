@@ -17,6 +17,7 @@ import (
 const (
 	maxSteps  = 1_000_000
 	stepBytes = 144
+	stepRoom  = 256 // sums that are made at once
 )
 
 // Bandwidth is one row: what a step of time carried, by tor's BW events, of
@@ -94,6 +95,7 @@ type bandwidthWalk struct {
 	part  Part
 	most  int // steps at most
 	steps map[int64]*stepSum
+	room  []stepSum // for the next steps
 
 	first, last int64 // numbers of the outermost steps with records
 
@@ -221,7 +223,10 @@ func (w *bandwidthWalk) addSum(t time.Time, more stepSum) {
 	n := w.note(t)
 	sum := w.steps[n]
 	if sum == nil {
-		sum = &stepSum{}
+		if len(w.room) == 0 {
+			w.room = make([]stepSum, stepRoom)
+		}
+		sum, w.room = &w.room[0], w.room[1:]
 		w.steps[n] = sum
 	}
 	sum.seconds += more.seconds

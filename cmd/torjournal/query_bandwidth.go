@@ -63,14 +63,14 @@ type bandwidthTable struct {
 	loc  *time.Location
 	plot bandwidthPlot
 	text bytes.Buffer // the table, which follows the plot
-	rows *tabwriter.Writer
+	rows *aligned
 	head bool // it is written
 	sum  query.BandwidthSum
 }
 
 func newBandwidthTable(out io.Writer, loc *time.Location) *bandwidthTable {
 	t := &bandwidthTable{out: out, loc: loc, plot: bandwidthPlot{screen: screenOf(out), loc: loc}}
-	t.rows = tabwriter.NewWriter(&t.text, 0, 8, 2, ' ', tabwriter.AlignRight)
+	t.rows = newAligned(&t.text, tabwriter.AlignRight)
 	return t
 }
 
