@@ -65,18 +65,13 @@ type timeline struct {
 	guard       string          // fingerprint of a circuit's first hop
 	circuits    map[string]bool // that the stream was on
 	commands    map[[2]string]bool
+	names       [][]byte // one of which stands in each line of a circuit or stream that it has to do with
 
 	step          time.Time // of the last step of a circuit's building
 	hops          int
 	purpose, hs   string
 	read, written uint64
 	bytes         *Step // bytes that were not told yet
-}
-
-// mention is a record that names it.
-type mention struct {
-	seq, session uint64
-	time         time.Time
 }
 
 // CircuitTimeline calls emit for all that a circuit met with: its CIRC and
@@ -109,84 +104,6 @@ func (t *timeline) tell(ctx context.Context) (out Timeline, err error) {
 	return out, err
 }
 
-// find looks for the records that name it, and returns the other sessions that
-// have one of that ID.
-func (t *timeline) find(ctx context.Context) (also []uint64, err error) {
-	r := t.r
-	r.Types, r.Circuit = event.NewSet(event.CIRC, event.JOURNAL), t.id
-	word := []byte("650 CIRC " + t.id + " ")
-	key := "circuit-status"
-	if t.stream {
-		r.Types, r.Circuit, r.Stream = event.NewSet(event.STREAM, event.JOURNAL), "", t.id
-		word = []byte("650 STREAM " + t.id + " ")
-		key = "stream-status"
-	}
-	for rec, err := range t.records(ctx, r) {
-		switch {
-		case err != nil:
-			return nil, err
-		case bytes.HasPrefix(rec.Wire, word):
-			t.named(&rec, rec.Wire)
-		case rec.Type == event.JOURNAL && bytes.Contains(rec.Wire, []byte(t.id+" ")):
-			ev, _ := event.Parse(rec.Wire)
-			j, ok := ev.(*event.Journal)
-			if !ok || j.What != event.WhatSnapshot {
-				continue
-			}
-			lines, _ := snapshotLines(j.Snapshot(), key)
-			for line := range lines {
-				if strings.HasPrefix(line, t.id+" ") {
-					t.named(&rec, append(word[:len(word)-len(t.id)-1:len(word)-len(t.id)-1], line+"\r\n"...))
-				}
-			}
-		default:
-			continue
-		}
-		if n := len(also); t.last.seq == rec.Seq && (n == 0 || also[n-1] != rec.Session) {
-			also = append(also, rec.Session)
-		}
-	}
-	return slices.DeleteFunc(also, func(s uint64) bool { return s == t.last.session }), nil
-}
-
-// named notes a record that names it, in the words of an event.
-func (t *timeline) named(rec *journal.Record, wire []byte) {
-	ev, err := event.Parse(wire)
-	if err != nil {
-		return
-	}
-	status, circuit := "", ""
-	switch ev := ev.(type) {
-	case *event.Circuit:
-		status = ev.Status
-		for hop := range ev.Path.All() {
-			t.guard = hop.Fingerprint
-			break
-		}
-	case *event.Stream:
-		status, circuit = ev.Status, ev.CircID
-	default:
-		return
-	}
-	at := mention{rec.Seq, rec.Session, rec.Time}
-	again := t.over && (status == statusLaunched || status == "NEW" || status == "NEWRESOLVE")
-	if t.first.seq == 0 || t.last.session != rec.Session || again {
-		t.first, t.guard = at, ""
-		clear(t.circuits)
-		if c, ok := ev.(*event.Circuit); ok {
-			for hop := range c.Path.All() {
-				t.guard = hop.Fingerprint
-				break
-			}
-		}
-	}
-	if circuit != "" && circuit != "0" {
-		t.circuits[strings.Clone(circuit)] = true
-	}
-	t.guard = strings.Clone(t.guard)
-	t.last, t.over = at, status == statusClosed || status == statusFailed
-}
-
 // walk goes through the records of its life, those before that may have to do
 // with it, and those of a minute after.
 func (t *timeline) walk(ctx context.Context) error {
@@ -200,6 +117,10 @@ func (t *timeline) walk(ctx context.Context) error {
 		last = t.r.To
 	}
 	session := t.first.session
+	t.names = [][]byte{[]byte(t.id)}
+	for circuit := range t.circuits {
+		t.names = append(t.names, []byte(circuit))
+	}
 	for _, r := range []journal.Range{
 		{To: t.first.seq - 1, Since: t.first.time.Add(-around), Session: session, Types: logs},
 		{From: t.first.seq, To: last, Session: session, Types: types},
@@ -303,6 +224,9 @@ func (t *timeline) orConn(rec *journal.Record) *Step {
 
 // take tells of rec what there is to tell.
 func (t *timeline) take(rec *journal.Record) error {
+	if !t.mayTell(rec) {
+		return nil
+	}
 	parsed, err := event.Parse(rec.Wire)
 	if err != nil {
 		return nil // a line that cannot be read says nothing
@@ -356,6 +280,18 @@ func (t *timeline) take(rec *journal.Record) error {
 		return err
 	}
 	return t.put(m)
+}
+
+// mayTell reports whether rec may have to do with it: most lines are of others, and
+// need not be read for that.
+func (t *timeline) mayTell(rec *journal.Record) bool {
+	switch rec.Type {
+	case event.CIRC, event.CIRC_MINOR, event.CIRC_BW, event.STREAM, event.STREAM_BW:
+		return slices.ContainsFunc(t.names, func(name []byte) bool { return bytes.Contains(rec.Wire, name) })
+	case event.ORCONN:
+		return bytes.Contains(rec.Wire, []byte(t.guard))
+	}
+	return true
 }
 
 // near reports whether a log line may have to do with it.
