@@ -75,14 +75,26 @@ func newCircuitWalk(src source, r journal.Range, part Part) *circuitWalk {
 }
 
 // newCircuitCount begins a walk that keeps no circuit: each is called for every
-// one of which any life lies in r, once, when it is over or at the end. It reads
-// endTypes and types.
+// one of which any life lies in r, once, when it is over or at the end, and may not
+// keep it: it becomes another one. The walk reads endTypes and types.
 func newCircuitCount(src source, r journal.Range, part Part, each func(*life), types ...event.Type) *circuitWalk {
 	w := newCircuitWalk(src, r, Part{Memory: part.Memory})
 	w.types = endTypes.Union(event.NewSet(types...))
 	w.wanted = func(l *life) bool {
 		each(l)
 		return false
+	}
+	var spare []*life
+	w.spare = func(l *life) { spare = append(spare, l) }
+	w.born = func(b being) *life {
+		n := len(spare)
+		if n == 0 {
+			return &life{being: b}
+		}
+		l := spare[n-1]
+		spare = spare[:n-1]
+		*l = life{being: b, path: l.path[:0]}
+		return l
 	}
 	return w
 }

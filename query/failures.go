@@ -129,7 +129,16 @@ type groupKey struct {
 type failureSum struct {
 	circuits, failed int
 	neighbours       map[string]bool
-	last             *life
+	last             lastFailure
+}
+
+// lastFailure is the circuit of a group that failed last.
+type lastFailure struct {
+	at                   time.Time // zero: none did
+	session              uint64
+	id                   string
+	reason, remoteReason string
+	place                Place
 }
 
 // add counts one circuit.
@@ -185,8 +194,8 @@ func (f *failureSums) count(key groupKey, l *life, failed bool) *failureSum {
 	s.circuits++
 	if failed {
 		s.failed++
-		if s.last == nil || !l.failedAt.Before(s.last.failedAt) {
-			s.last = l
+		if !l.failedAt.Before(s.last.at) {
+			s.last = lastFailure{l.failedAt, l.session, l.id, l.reason, l.remoteReason, l.place}
 		}
 	}
 	return s
@@ -281,8 +290,8 @@ func (f *failureSums) rows() (rows []*Failure) {
 		row := &Failure{By: f.by, Circuits: all, Failed: s.failed, Rate: decimals(float64(s.failed) / float64(all))}
 		low, high := wilson(s.failed, all)
 		row.RateLow, row.RateHigh = decimals(low), decimals(high)
-		if l := s.last; l != nil {
-			row.LastTime, row.LastSession, row.LastID, row.LastReason = Stamp{l.failedAt}, l.session, l.id, bothReasons(l.reason, l.remoteReason)
+		if l := &s.last; s.failed > 0 {
+			row.LastTime, row.LastSession, row.LastID, row.LastReason = Stamp{l.at}, l.session, l.id, bothReasons(l.reason, l.remoteReason)
 			row.last = uint64(l.place.At)
 		}
 		switch f.by {

@@ -77,6 +77,7 @@ type census[L living] struct {
 	hear   func(rec *journal.Record, e event.Event) // lets a record tell what it tells
 	turn   func()                                   // another session begins
 	beside func() int                               // bytes that are held beside lives
+	spare  func(L)                                  // takes lives that nothing is said of any more; nil: they are garbage
 
 	from    uint64    // the number that the walk begins with
 	session uint64    // of the record read last
@@ -390,9 +391,22 @@ func (w *census[L]) keepOrDrop(l L) {
 // drop counts one that is no row, and clears up behind many of them.
 func (w *census[L]) drop() {
 	if w.dropped++; w.dropped > len(w.all)/2 {
-		w.all = slices.DeleteFunc(w.all, func(l L) bool { return !l.of().named && !l.of().listed })
+		w.all = slices.DeleteFunc(w.all, w.isDone)
 		w.dropped = 0
 	}
+}
+
+// isDone reports whether l is no row and nothing more will be said of it, and gives
+// it away then.
+func (w *census[L]) isDone(l L) bool {
+	if l.of().named || l.of().listed {
+		return false
+	}
+	w.measure(l, false)
+	if w.spare != nil {
+		w.spare(l)
+	}
+	return true
 }
 
 // endSession is called where another session begins: what stood is lost.
