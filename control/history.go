@@ -433,18 +433,12 @@ func (s *Server) history(ctx context.Context, a historyArgs) ([]byte, error) {
 
 // historyNotes says what the rows lack.
 func (s *Server) historyNotes(ctx context.Context, out *bytes.Buffer, r journal.Range, n query.Notes) error {
-	if !r.Since.IsZero() || r.Session != 0 {
-		b, err := s.records.Bounds(ctx)
-		if err != nil {
-			return err
-		}
-		sessions, err := s.records.Sessions(ctx)
-		if err != nil {
-			return err
-		}
-		if query.Evicted(b, sessions, r) {
-			fmt.Fprintf(out, "250-FIRST SEQ=%d TIME=%s\r\n", b.First, stamp(b.FirstTime))
-		}
+	b, gone, err := query.Evicted(ctx, s.records, r)
+	if err != nil {
+		return err
+	}
+	if gone {
+		fmt.Fprintf(out, "250-FIRST SEQ=%d TIME=%s\r\n", b.First, stamp(b.FirstTime))
 	}
 	for i, g := range n.Gaps {
 		if i == maxNotes {

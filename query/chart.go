@@ -22,6 +22,7 @@ type chart struct {
 	walk     *circuitWalk
 	r        journal.Range
 	stored   journal.Bounds
+	evicted  bool              // records of the range are gone from before those
 	begun    []journal.Session // that begin within the range
 	from, to moment            // first and last record of the range that was heard
 
@@ -99,6 +100,7 @@ func (c *chart) read(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	c.evicted = evicted(c.stored, sessions, c.r)
 	var fault error
 	c.holes.imported = func(before uint64) bool {
 		imported, err := c.imported(ctx, sessions, before)

@@ -24,7 +24,6 @@ import (
 	"fmt"
 	"iter"
 	"runtime"
-	"slices"
 	"time"
 
 	"torjournal/journal"
@@ -157,19 +156,6 @@ func (w *walker) bounds(ctx context.Context, to uint64) (first, last uint64, ok 
 		last = min(to, last)
 	}
 	return b.First, last, last > 0 && b.First <= last, nil
-}
-
-// Evicted reports whether records that r asks for are gone from before the oldest that
-// a journal holds: the ring has evicted them, or they were lost to damage. A range
-// asks for what was before if its Since lies there, or its session begins there.
-func Evicted(b journal.Bounds, sessions []journal.Session, r journal.Range) bool {
-	if b.First <= 1 || r.From >= b.First || !r.Since.IsZero() && !r.Since.Before(b.FirstTime) {
-		return false
-	}
-	if r.Session == 0 {
-		return !r.Since.IsZero()
-	}
-	return slices.ContainsFunc(sessions, func(s journal.Session) bool { return s.ID == r.Session && s.First < b.First })
 }
 
 // sessions returns the sessions of the journal, in order.

@@ -282,13 +282,8 @@ func (s *summary) warnings(c *chart) {
 
 // holes tells of what there is no record. Where there is none a row says so.
 func (s *summary) holes(ctx context.Context, c *chart) error {
-	b := c.stored
-	sessions, err := s.sessions(ctx)
-	if err != nil {
-		return err
-	}
-	if Evicted(b, sessions, s.r) {
-		evicted := &Hole{To: Stamp{b.FirstTime}, Cause: HoleEvicted, Record: b.First}
+	if c.evicted {
+		evicted := &Hole{To: Stamp{c.stored.FirstTime}, Cause: HoleEvicted, Record: c.stored.First}
 		c.holes.count++
 		c.holes.last = append([]*Hole{evicted}, c.holes.last[max(0, len(c.holes.last)-shownParts+1):]...)
 	}

@@ -85,15 +85,8 @@ func (p program) tellElsewhere(c *cli.Context, rd journal.Reader, r journal.Rang
 // tellBeginning says on standard error that the ring has evicted a part of
 // what was asked for: what is missing is said.
 func (p program) tellBeginning(c *cli.Context, rd journal.Reader, r journal.Range) error {
-	if r.Since.IsZero() && r.Session == 0 {
-		return nil
-	}
-	b, err := rd.Bounds(c.Context)
-	if err != nil {
-		return err
-	}
-	sessions, err := rd.Sessions(c.Context)
-	if err == nil && query.Evicted(b, sessions, r) {
+	b, gone, err := query.Evicted(c.Context, rd, r)
+	if gone {
 		p.tellFirst(c, b)
 	}
 	return err
