@@ -420,7 +420,7 @@ func (s *Server) history(ctx context.Context, a historyArgs) ([]byte, error) {
 		return nil, err
 	}
 	out.WriteString(".\r\n")
-	if err := s.historyFirst(ctx, out, r); err != nil {
+	if err := s.historyFirst(ctx, out, r, a.words); err != nil {
 		return nil, err
 	}
 	historyNotes(out, notes)

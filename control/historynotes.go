@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"torjournal/journal"
@@ -14,13 +15,20 @@ import (
 
 // historyFirst says with what the journal begins, where what was asked for begins
 // before that.
-func (s *Server) historyFirst(ctx context.Context, out *bytes.Buffer, r journal.Range) error {
+func (s *Server) historyFirst(ctx context.Context, out *bytes.Buffer, r journal.Range, words *query.Options) error {
 	b, gone, err := query.Evicted(ctx, s.records, r)
 	if err != nil {
 		return err
 	}
 	if gone {
 		fmt.Fprintf(out, "250-FIRST SEQ=%d TIME=%s\r\n", b.First, stamp(b.FirstTime))
+	}
+	b, sides, err := words.Evicted(ctx, s.records)
+	if err != nil {
+		return err
+	}
+	if len(sides) > 0 {
+		fmt.Fprintf(out, "250-FIRST SEQ=%d TIME=%s SIDES=%s\r\n", b.First, stamp(b.FirstTime), strings.Join(sides, ","))
 	}
 	return nil
 }

@@ -123,13 +123,12 @@ func diff(ctx context.Context, src source, to uint64, a, b filter.Span, part Par
 	}
 	var sides [2]*diffSide
 	for i, span := range []filter.Span{a, b} {
-		s := &diffSide{r: journal.Range{To: to, Since: span.Since, Until: span.Until}}
-		if span.Session != "" {
-			if s.r.Session, err = filter.Session(span.Session, sessions); err != nil {
-				return nil, &AskedError{fmt.Errorf("%s: %w", [2]string{"A", "B"}[i], err)}
-			}
+		r, err := spanRange(span, sessions)
+		if err != nil {
+			return nil, &AskedError{fmt.Errorf("%s: %w", sideNames[i], err)}
 		}
-		sides[i] = s
+		r.To = to
+		sides[i] = &diffSide{r: r}
 	}
 	if both, err := w.overlap(ctx, sides[0].r, sides[1].r); err != nil {
 		return w.gaps, err
@@ -152,6 +151,18 @@ func diff(ctx context.Context, src source, to uint64, a, b filter.Span, part Par
 		return w.gaps, nil
 	}
 	return w.gaps, inOrder(differences(sides[0], sides[1], steps), part, emit)
+}
+
+// sideNames are those of the two ranges.
+var sideNames = [2]string{"A", "B"}
+
+// spanRange returns the range that a span is in a journal with these sessions.
+func spanRange(span filter.Span, sessions []journal.Session) (r journal.Range, err error) {
+	r = journal.Range{Since: span.Since, Until: span.Until}
+	if span.Session != "" {
+		r.Session, err = filter.Session(span.Session, sessions)
+	}
+	return r, err
 }
 
 // overlap reports whether something may lie in both: a moment of two ranges of time,

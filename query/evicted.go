@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"torjournal/journal"
+	"torjournal/query/filter"
 )
 
 // Evicted reports whether records that r asks for are gone from before the oldest that
@@ -27,6 +28,36 @@ func Evicted(ctx context.Context, rd journal.Reader, r journal.Range) (b journal
 		}
 	}
 	return b, evicted(b, sessions, r), nil
+}
+
+// Evicted is Evicted of the two ranges that a comparison is of. sides are the names of
+// those of which records are gone, "A" or "B". There are none of another question, and
+// of one that names a session that is not there, which the answer refuses. It wraps
+// rd's errors.
+func (o *Options) Evicted(ctx context.Context, rd journal.Reader) (b journal.Bounds, sides []string, err error) {
+	if o.spans == [2]filter.Span{} {
+		return b, nil, nil
+	}
+	if b, err = rd.Bounds(ctx); err != nil {
+		return b, nil, fmt.Errorf("query: %w", err)
+	}
+	if b.First <= 1 {
+		return b, nil, nil
+	}
+	sessions, err := rd.Sessions(ctx)
+	if err != nil {
+		return b, nil, fmt.Errorf("query: %w", err)
+	}
+	for i, span := range o.spans {
+		r, err := spanRange(span, sessions)
+		if err != nil {
+			return b, nil, nil // the answer refuses it
+		}
+		if evicted(b, sessions, r) {
+			sides = append(sides, sideNames[i])
+		}
+	}
+	return b, sides, nil
 }
 
 // evicted is Evicted of a journal with these bounds and sessions.

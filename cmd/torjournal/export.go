@@ -206,7 +206,7 @@ func (x *exporter) run(ctx context.Context, rd *daemon.Reader, r journal.Range) 
 		return err
 	}
 	if r.Since.IsZero() && r.Session == 0 && r.From == 0 {
-		x.p.tellFirst(x.c, b)
+		x.p.tellFirst(x.c, b, "")
 	}
 	out, file := io.Writer(x.p.stdout), (*exportFile)(nil)
 	if x.to != "-" {

@@ -167,6 +167,9 @@ func (p program) question(c *cli.Context, q query.Question, nothing string, peop
 		if err != nil {
 			return err
 		}
+		if err := p.tellSides(c, rd, o); err != nil {
+			return err
+		}
 		rows := 0
 		notes, err := q.Rows(ctx, rd, r, o, query.Part{}, func(row query.Row) error {
 			rows++

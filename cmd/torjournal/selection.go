@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -87,17 +88,26 @@ func (p program) tellElsewhere(c *cli.Context, rd journal.Reader, r journal.Rang
 func (p program) tellBeginning(c *cli.Context, rd journal.Reader, r journal.Range) error {
 	b, gone, err := query.Evicted(c.Context, rd, r)
 	if gone {
-		p.tellFirst(c, b)
+		p.tellFirst(c, b, "")
+	}
+	return err
+}
+
+// tellSides is tellBeginning of the two ranges that a comparison is of.
+func (p program) tellSides(c *cli.Context, rd journal.Reader, o *query.Options) error {
+	b, sides, err := o.Evicted(c.Context, rd)
+	if len(sides) > 0 {
+		p.tellFirst(c, b, "of "+strings.Join(sides, " and ")+", ")
 	}
 	return err
 }
 
 // tellFirst says on standard error with what the journal begins, if that is
-// not its first record.
-func (p program) tellFirst(c *cli.Context, b journal.Bounds) {
+// not its first record, and of what that is missing, if there are words for it.
+func (p program) tellFirst(c *cli.Context, b journal.Bounds, of string) {
 	if b.First > 1 {
-		fmt.Fprintf(p.stderr, "-- records before %d (%s) are gone: the ring evicted them, or they were lost to damage --\n",
-			b.First, b.FirstTime.In(p.location(c)).Format(shortTime))
+		fmt.Fprintf(p.stderr, "-- %srecords before %d (%s) are gone: the ring evicted them, or they were lost to damage --\n",
+			of, b.First, b.FirstTime.In(p.location(c)).Format(shortTime))
 	}
 }
 
