@@ -22,7 +22,8 @@ type chart struct {
 	walk     *circuitWalk
 	r        journal.Range
 	stored   journal.Bounds
-	evicted  bool              // records of the range are gone from before those
+	sessions []journal.Session // of the journal
+	evicted  bool              // records of the range are gone from before those that are stored
 	begun    []journal.Session // that begin within the range
 	from, to moment            // first and last record of the range that was heard
 
@@ -96,18 +97,17 @@ func (c *chart) read(ctx context.Context) (err error) {
 	if c.stored, err = w.src.Bounds(ctx); err != nil {
 		return fmt.Errorf("query: %w", err)
 	}
-	sessions, err := w.sessions(ctx)
-	if err != nil {
+	if c.sessions, err = w.sessions(ctx); err != nil {
 		return err
 	}
-	c.evicted = evicted(c.stored, sessions, c.r)
+	c.evicted = evicted(c.stored, c.sessions, c.r)
 	var fault error
 	c.holes.imported = func(before uint64) bool {
-		imported, err := c.imported(ctx, sessions, before)
+		imported, err := c.imported(ctx, before)
 		fault = cmp.Or(fault, err)
 		return imported
 	}
-	for _, s := range sessions {
+	for _, s := range c.sessions {
 		if w.inRange(s.Begun) && (c.r.Session == 0 || c.r.Session == s.ID) {
 			c.begun = append(c.begun, s)
 		}
@@ -122,12 +122,12 @@ func (c *chart) read(ctx context.Context) (err error) {
 // imported reports whether the session that ends before a record, which is the first
 // of another, is an imported log: a recorder's begins with its own word. Where the
 // ring has given that up it is taken for a recorder's.
-func (c *chart) imported(ctx context.Context, sessions []journal.Session, before uint64) (bool, error) {
-	i := slices.IndexFunc(sessions, func(s journal.Session) bool { return s.First == before })
-	if i < 1 || sessions[i-1].First < c.stored.First {
+func (c *chart) imported(ctx context.Context, before uint64) (bool, error) {
+	i := slices.IndexFunc(c.sessions, func(s journal.Session) bool { return s.First == before })
+	if i < 1 || c.sessions[i-1].First < c.stored.First {
 		return false, nil
 	}
-	first := sessions[i-1].First
+	first := c.sessions[i-1].First
 	rec, ok, err := c.walk.firstOf(ctx, journal.Range{From: first, To: first})
 	return ok && rec.Type != event.JOURNAL, err
 }

@@ -102,11 +102,17 @@ const smallRing = 12 * time.Hour
 // not old.
 func ringTooSmall(c *chart) []*Finding {
 	b := c.stored
-	held := b.LastTime.Sub(b.FirstTime)
-	if b.First <= 1 || c.r.Since.IsZero() || !c.r.Since.Before(b.FirstTime) || held >= smallRing || c.to.seq == 0 {
+	held := b.LastTime.Sub(b.FirstTime) // less than nothing where older logs were imported later: that says nothing of the ring
+	if !c.evicted || held < 0 || held >= smallRing || c.to.seq == 0 {
 		return nil
 	}
-	f := c.finding(FindingNotice, fmt.Sprintf("The journal holds the last %s only: the ring has given up what was before.", spoken(held)), nil,
+	gone := "what was before"
+	for _, s := range c.sessions {
+		if s.ID == c.r.Session {
+			gone = fmt.Sprintf("the beginning of session %d, records %d to %d", s.ID, s.First, b.First-1)
+		}
+	}
+	f := c.finding(FindingNotice, fmt.Sprintf("The journal holds the last %s only: the ring has given up %s.", spoken(held), gone), nil,
 		"torjournal status", "give the recorder a larger --max-size, or let it record fewer types (--record)")
 	f.Records, f.First = []uint64{b.First}, Stamp{b.FirstTime}
 	return one(f)

@@ -555,6 +555,33 @@ func TestRingTooSmall(t *testing.T) {
 	if all := findings(t, m, journal.Range{Since: clock(t, "08:35:00")}); len(all) != 0 {
 		t.Errorf("of the range that it holds: %+v", all[0])
 	}
+	m.recs[1].Time = m.recs[0].Time.Add(-time.Hour)
+	if all := findings(t, m, journal.Range{Since: clock(t, "07:00:00")}); len(all) != 0 {
+		t.Errorf("of an older log that was imported later: %+v", all[0])
+	}
+}
+
+// A session of which records are gone is told of, and none of which all are there.
+func TestRingTooSmallForASession(t *testing.T) {
+	m := story(t, "08:00:00 BW 1 1\n08:30:00 BW 1 1\n08:40:00 BW 1 1\nsession 2\n08:45:00 BW 1 1")
+	m.recs = m.recs[1:]
+	since := clock(t, "07:00:00")
+	for _, r := range []journal.Range{{Session: 1}, {Session: 1, Since: since}} {
+		all := findings(t, m, r)
+		if len(all) != 1 || all[0].Rule != "ring-too-small" || all[0].What != "The journal holds the last 15 min only: the ring has given up the beginning of session 1, records 1 to 1." ||
+			!slices.Equal(all[0].Records, []uint64{2}) || !all[0].First.Equal(clock(t, "08:30:00")) {
+			t.Errorf("of %+v: %+v", r, all)
+		}
+	}
+	for _, r := range []journal.Range{{Session: 2}, {Session: 2, Since: since}, {Session: 1, Since: clock(t, "08:35:00")}, {}} {
+		if all := findings(t, m, r); len(all) != 0 {
+			t.Errorf("of %+v: %+v", r, all[0])
+		}
+	}
+	whole := story(t, "08:00:00 BW 1 1")
+	if all := findings(t, whole, journal.Range{Session: 1}); len(all) != 0 {
+		t.Errorf("of a whole journal: %+v", all[0])
+	}
 }
 
 // What happened before the range and after it is none of its findings, but for
