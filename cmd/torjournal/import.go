@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -291,6 +292,22 @@ func (s *importSums) add(evs []journal.Arrival) {
 	}
 }
 
+// leftOut says what of the logs is no event: what was told as skipped, and the loggers'
+// remarks and replies to commands, which nobody takes for events.
+func (s *importSums) leftOut() string {
+	var parts []string
+	if s.skipped > 0 {
+		parts = append(parts, count(s.skipped, "place")+" that cannot be read")
+	}
+	if s.remarks > 0 {
+		parts = append(parts, count(s.remarks, "line")+" without an event")
+	}
+	if len(parts) == 0 {
+		return "nothing skipped"
+	}
+	return "skipped " + strings.Join(parts, " and ")
+}
+
 // finish closes the journal and says what was done. Its error is the exit
 // code's: err, or what else kept the import from being whole.
 func (im *importer) finish(err error) error {
@@ -314,12 +331,8 @@ func (im *importer) finish(err error) error {
 	}
 	t := &im.total
 	if t.events > 0 {
-		skipped := "nothing skipped"
-		if t.skipped+t.remarks > 0 {
-			skipped = "skipped " + count(t.skipped, "fault") + " and " + count(t.remarks, "remark")
-		}
 		fmt.Fprintf(im.out, "%s of %s, %s to %s, %s; %s\n", count(int(t.events), "event"), count(int(t.sessions), "session"),
-			t.firstTime.In(im.loc).Format(shortTime), t.lastTime.In(im.loc).Format(shortTime), formatSize(t.bytes), skipped)
+			t.firstTime.In(im.loc).Format(shortTime), t.lastTime.In(im.loc).Format(shortTime), formatSize(t.bytes), t.leftOut())
 	}
 	if t.restored > 0 {
 		fmt.Fprintf(im.out, "%s whose end the log had lost got it back\n", count(t.restored, "event"))
