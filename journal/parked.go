@@ -21,6 +21,8 @@ import (
 
 // parkLimits is what is parked and when.
 type parkLimits struct {
+	off bool // nothing is, ever
+
 	// from is from how many free pages on some are parked. What a seal frees
 	// comes on top of what is left, and one page lists 510.
 	from int
@@ -194,7 +196,7 @@ func (w *committer) park() (done bool, err error) {
 	p := &w.parker
 	free := w.store.listedPages()
 	p.scattered = min(p.scattered, free) // fewer that grow again are others
-	if free < p.from || p.scattered > 0 && free < p.scattered+p.run {
+	if p.off || free < p.from || p.scattered > 0 && free < p.scattered+p.run {
 		return false, nil
 	}
 	atOnce := min(blockStored/w.store.pageSize(), free-p.from/2)

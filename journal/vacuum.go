@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 )
@@ -99,7 +98,7 @@ func vacuumOptions(path string, l Limits) (Options, error) {
 // packFile packs what a recorder that stopped has left as it was committed. It
 // reports whether there was anything.
 func packFile(ctx context.Context, path string, opt Options) (bool, error) {
-	opt.parkLimits.from = math.MaxInt // what becomes free is left behind: nobody need write zeros to it
+	opt.parkLimits.off = true // what becomes free is left behind: nobody need write zeros to it
 	j, err := Open(path, opt)
 	if err != nil {
 		return false, err
