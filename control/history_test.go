@@ -206,6 +206,31 @@ func TestHistoryPartsAreOfOneMoment(t *testing.T) {
 	}
 }
 
+// A comparison goes on with the sessions that were the newest when it was asked first.
+func TestHistoryPartsAreOfTheSameSessions(t *testing.T) {
+	r, j := newJournalRig(t, journal.Options{})
+	begin := func(wires ...string) {
+		if _, _, err := j.BeginSession(t.Context(), event.Source{Name: "tor"}); err != nil {
+			t.Fatal(err)
+		}
+		record(t, j, wires...)
+	}
+	begin("650 CIRC 1 LAUNCHED", "650 CIRC 1 BUILT $A")
+	begin("650 CIRC 1 LAUNCHED", "650 CIRC 1 FAILED $B REASON=TIMEOUT")
+	p := r.login()
+	const args = "DIFF A=session:-1 B=session:0"
+	want, _ := p.askAll(args)
+	first := p.ask(args + " LIMIT=1")
+	_, next, ok := strings.Cut(first.last, "NEXT=")
+	if !ok {
+		t.Fatalf("%+v", first)
+	}
+	begin("650 BW 1 1")
+	if got := first.rows + p.ask(args+" NEXT="+next).rows; got != want {
+		t.Errorf("--- got\n%s--- want\n%s", got, want)
+	}
+}
+
 // An answer ends at its bounds, but has a row if there is one.
 func TestHistoryIsBounded(t *testing.T) {
 	r, j := newJournalRig(t, journal.Options{})

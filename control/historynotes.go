@@ -23,7 +23,7 @@ func (s *Server) historyFirst(ctx context.Context, out *bytes.Buffer, r journal.
 	if gone {
 		fmt.Fprintf(out, "250-FIRST SEQ=%d TIME=%s\r\n", b.First, stamp(b.FirstTime))
 	}
-	b, sides, err := words.Evicted(ctx, s.records)
+	b, sides, err := words.Evicted(ctx, s.records, r.To)
 	if err != nil {
 		return err
 	}

@@ -123,11 +123,10 @@ func diff(ctx context.Context, src source, to uint64, a, b filter.Span, part Par
 	}
 	var sides [2]*diffSide
 	for i, span := range []filter.Span{a, b} {
-		r, err := spanRange(span, sessions)
+		r, err := spanRange(span, to, sessions)
 		if err != nil {
 			return nil, &AskedError{fmt.Errorf("%s: %w", sideNames[i], err)}
 		}
-		r.To = to
 		sides[i] = &diffSide{r: r}
 	}
 	if both, err := w.overlap(ctx, sides[0].r, sides[1].r); err != nil {
@@ -156,11 +155,13 @@ func diff(ctx context.Context, src source, to uint64, a, b filter.Span, part Par
 // sideNames are those of the two ranges.
 var sideNames = [2]string{"A", "B"}
 
-// spanRange returns the range that a span is in a journal with these sessions.
-func spanRange(span filter.Span, sessions []journal.Session) (r journal.Range, err error) {
-	r = journal.Range{Since: span.Since, Until: span.Until}
+// spanRange returns the range that a span is in a journal with these sessions. One that
+// begins behind record to is not there yet; 0: all are.
+func spanRange(span filter.Span, to uint64, sessions []journal.Session) (r journal.Range, err error) {
+	r = journal.Range{To: to, Since: span.Since, Until: span.Until}
 	if span.Session != "" {
-		r.Session, err = filter.Session(span.Session, sessions)
+		later := func(s journal.Session) bool { return to != 0 && s.First > to }
+		r.Session, err = filter.Session(span.Session, slices.DeleteFunc(slices.Clone(sessions), later))
 	}
 	return r, err
 }

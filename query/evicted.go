@@ -30,11 +30,11 @@ func Evicted(ctx context.Context, rd journal.Reader, r journal.Range) (b journal
 	return b, evicted(b, sessions, r), nil
 }
 
-// Evicted is Evicted of the two ranges that a comparison is of. sides are the names of
-// those of which records are gone, "A" or "B". There are none of another question, and
-// of one that names a session that is not there, which the answer refuses. It wraps
-// rd's errors.
-func (o *Options) Evicted(ctx context.Context, rd journal.Reader) (b journal.Bounds, sides []string, err error) {
+// Evicted is Evicted of the two ranges that a comparison is of, up to record to; 0: all.
+// sides are the names of those of which records are gone, "A" or "B". There are none of
+// another question, and of one that names a session that is not there, which the answer
+// refuses. It wraps rd's errors.
+func (o *Options) Evicted(ctx context.Context, rd journal.Reader, to uint64) (b journal.Bounds, sides []string, err error) {
 	if o.spans == [2]filter.Span{} {
 		return b, nil, nil
 	}
@@ -49,7 +49,7 @@ func (o *Options) Evicted(ctx context.Context, rd journal.Reader) (b journal.Bou
 		return b, nil, fmt.Errorf("query: %w", err)
 	}
 	for i, span := range o.spans {
-		r, err := spanRange(span, sessions)
+		r, err := spanRange(span, to, sessions)
 		if err != nil {
 			return b, nil, nil // the answer refuses it
 		}

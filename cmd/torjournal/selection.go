@@ -95,7 +95,7 @@ func (p program) tellBeginning(c *cli.Context, rd journal.Reader, r journal.Rang
 
 // tellSides is tellBeginning of the two ranges that a comparison is of.
 func (p program) tellSides(c *cli.Context, rd journal.Reader, o *query.Options) error {
-	b, sides, err := o.Evicted(c.Context, rd)
+	b, sides, err := o.Evicted(c.Context, rd, 0)
 	if len(sides) > 0 {
 		p.tellFirst(c, b, "of "+strings.Join(sides, " and ")+", ")
 	}
