@@ -62,8 +62,14 @@ type Maker[T any] interface {
 // come to any more. What is yielded, the Wire and what it was made to, is there
 // until the walk goes on.
 func Making[T any](ctx context.Context, rd Reader, r Range, maker func() Maker[T]) iter.Seq2[*Made[T], error] {
+	return making(ctx, rd, r, maker, true)
+}
+
+// making is Making; again says whether wire forms that the walk has passed may be
+// written over.
+func making[T any](ctx context.Context, rd Reader, r Range, maker func() Maker[T], again bool) iter.Seq2[*Made[T], error] {
 	return func(yield func(*Made[T], error) bool) {
-		w := walk[T]{rd: rd, r: r, maker: maker, yield: yield, next: max(r.From, 1)}
+		w := walk[T]{rd: rd, r: r, maker: maker, again: again, yield: yield, next: max(r.From, 1)}
 		p, ok := rd.(Parallel)
 		for w.more() {
 			st, err := rd.Fetch(ctx, w.next, r)
@@ -84,6 +90,7 @@ type walk[T any] struct {
 	rd    Reader
 	r     Range
 	maker func() Maker[T]
+	again bool
 	yield func(*Made[T], error) bool
 	next  uint64 // number of the record to look at next
 	made  Made[T]
@@ -173,7 +180,7 @@ func (w *walk[T]) ahead(ctx context.Context, n int) bool {
 	for range n {
 		all.Go(func() {
 			for j := range work {
-				j.decode(ctx, w.maker, spare)
+				j.decode(ctx, w.maker, w.again, spare)
 			}
 		})
 	}
@@ -217,7 +224,7 @@ func (w *walk[T]) fetch(ctx context.Context, r Range, order, work chan<- *job[T]
 }
 
 // decode makes portions of a batch.
-func (j *job[T]) decode(ctx context.Context, maker func() Maker[T], spare <-chan *portion[T]) {
+func (j *job[T]) decode(ctx context.Context, maker func() Maker[T], again bool, spare <-chan *portion[T]) {
 	defer close(j.out)
 	var part *portion[T]
 	var wires wireRoom
@@ -241,10 +248,13 @@ func (j *job[T]) decode(ctx context.Context, maker func() Maker[T], spare <-chan
 			return false
 		}
 	}
-	room := func(n int) []byte {
-		begin()
-		part.wires = wires.full(part.wires)
-		return wires.next(n)
+	var room func(n int) []byte
+	if again {
+		room = func(n int) []byte {
+			begin()
+			part.wires = wires.full(part.wires)
+			return wires.next(n)
+		}
 	}
 	err := j.st.each(j.r, room, func(rec *Record) bool {
 		begin()

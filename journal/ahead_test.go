@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -146,6 +147,34 @@ func TestDecodedAheadIsTheSame(t *testing.T) {
 }
 
 // Who ends his context gets an error, and never a part for the whole.
+// What Records yields is there for as long as somebody keeps it.
+func TestRecordsMayBeKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j := openTest(t, path, Options{sealBytes: 256 << 10})
+	for part := range slices.Chunk(talk(100_000), 1000) {
+		appendAll(t, j, part...)
+	}
+	if err := j.Pack(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	closeTest(t, j)
+	f := openFileTest(t, path, nil)
+	var kept, then []Record
+	for rec, err := range Records(t.Context(), several{f, 2}, Range{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept = append(kept, rec)
+		rec.Wire = bytes.Clone(rec.Wire)
+		then = append(then, rec)
+	}
+	for i := range kept {
+		if !bytes.Equal(kept[i].Wire, then[i].Wire) {
+			t.Fatalf("record %d of %d was %q and is %q", kept[i].Seq, len(kept), then[i].Wire, kept[i].Wire)
+		}
+	}
+}
+
 func TestDecodingAheadEndsWithItsContext(t *testing.T) {
 	f := openFileTest(t, talked(t, nil), nil)
 	n := len(readRange(t, f, Range{}))

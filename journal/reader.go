@@ -106,7 +106,7 @@ func (s Stored) batches(do func(header, []byte) (more bool, err error)) error {
 // ends it. A record's Wire stays valid as long as it is referenced.
 func Records(ctx context.Context, rd Reader, r Range) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		for m, err := range Making(ctx, rd, r, func() Maker[struct{}] { return nothing{} }) {
+		for m, err := range making(ctx, rd, r, func() Maker[struct{}] { return nothing{} }, false) {
 			if !yield(m.Record, err) {
 				return
 			}
