@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -168,5 +170,40 @@ func TestExportFile(t *testing.T) {
 	defer f.temp.Close()
 	if _, err := f.Write([]byte("more")); err == nil || !strings.Contains(err.Error(), "make room") {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// An export of more blocks than are read ahead is what was recorded.
+func TestExportOfManyBlocks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j := journaltest.OpenAt(t, path, journal.Options{})
+	var want []string
+	for i := range 100 {
+		var part []event.Event
+		for k := range 1000 {
+			n := 1000*i + k
+			wire := fmt.Sprintf("650 CIRC %d EXTENDED $%040X,$%040X PURPOSE=GENERAL\r\n", n, n%50, n%70)
+			want, part = append(want, wire), append(part, event.NewRaw([]byte(wire)))
+		}
+		j.Add(part...)
+	}
+	if err := j.Pack(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	j.CloseNow()
+	var out, said bytes.Buffer
+	args := []string{"torjournal", "export", "--journal", path, "--format", "jsonl", "-e", "CIRC", "--to", "-"}
+	if code := (program{stdout: &out, stderr: &said, now: time.Now, loc: time.UTC}).main(t.Context(), args); code != 0 {
+		t.Fatalf("exit code %d, %s", code, &said)
+	}
+	for n, dec := 0, json.NewDecoder(&out); ; n++ {
+		var row struct{ Raw string }
+		err := dec.Decode(&row)
+		if err == io.EOF && n == len(want) {
+			return
+		}
+		if err != nil || n >= len(want) || row.Raw != want[n] {
+			t.Fatalf("event %d of %d is %q: %v", n, len(want), row.Raw, err)
+		}
 	}
 }
