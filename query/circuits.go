@@ -27,9 +27,9 @@ var endTypes = event.NewSet(event.CIRC, event.CIRC_MINOR, event.JOURNAL)
 // when it starts. An error of emit ends it and is returned as it is. Rows belong
 // to emit; nobody else keeps them.
 //
-// It reads from the beginning of the first session that r touches to the end
-// of the last circuit that began before Until, or of the last one of the part,
-// and keeps in memory one state for each circuit of the part and of those still
+// It reads from the beginning of the first session that r touches, or of the oldest
+// circuit that stood at the newest snapshot before r, to the end of the last
+// circuit that began before Until, or of the last one of the part, and keeps in memory one state for each circuit of the part and of those still
 // standing.
 func Circuits(ctx context.Context, rd journal.Reader, r journal.Range, pick CircuitPick, part Part, emit func(*Circuit) error) ([]journal.Gap, error) {
 	return circuits(ctx, stored{rd}, r, pick, part, emit)
@@ -67,6 +67,7 @@ type circuitWalk struct {
 func newCircuitWalk(src source, r journal.Range, part Part) *circuitWalk {
 	w := &circuitWalk{census: newCensus[*life](src, r, part), streams: map[string][]string{}, tells: map[uint64]tells{}, words: intern{}}
 	w.types, w.hear = circuitTypes, w.record
+	w.listing, w.beginsBy, w.begins = "circuit-status", event.CIRC, circuitBegins
 	w.born = func(b being) *life { return &life{being: b} }
 	w.wanted = func(*life) bool { return true }
 	w.turn = func() { clear(w.streams) }
@@ -78,7 +79,7 @@ func newCircuitWalk(src source, r journal.Range, part Part) *circuitWalk {
 // one of which any life lies in r, once, when it is over or at the end, and may not
 // keep it: it becomes another one. The walk reads endTypes and types.
 func newCircuitCount(src source, r journal.Range, part Part, each func(*life), types ...event.Type) *circuitWalk {
-	w := newCircuitWalk(src, r, Part{Memory: part.Memory})
+	w := newCircuitWalk(src, r, Part{Memory: part.Memory, back: part.back})
 	w.types = endTypes.Union(event.NewSet(types...))
 	w.wanted = func(l *life) bool {
 		each(l)
@@ -153,12 +154,21 @@ func (w *circuitWalk) told(ctx context.Context, session uint64) (tells, error) {
 	return t, nil
 }
 
+// circuitBegins reports whether an event tells that a circuit begins.
+func circuitBegins(e event.Event) (id string, ok bool) {
+	ev, ok := e.(*event.Circuit)
+	if !ok {
+		return "", false
+	}
+	return ev.ID, ev.Status == statusLaunched
+}
+
 // record lets one record tell what it tells.
 func (w *circuitWalk) record(rec *journal.Record, parsed event.Event) {
 	switch ev := parsed.(type) {
 	case *event.Circuit:
-		if ev.Status == statusLaunched {
-			w.again(ev.ID)
+		if id, ok := circuitBegins(ev); ok {
+			w.again(id)
 		}
 		l := w.life(ev.ID, rec)
 		l.circ(ev, rec.Time, w.words)

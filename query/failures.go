@@ -98,13 +98,19 @@ func failures(ctx context.Context, src source, r journal.Range, by string, part 
 	if !slices.Contains(FailureGroups(), by) {
 		return nil, fmt.Errorf("query: failures by %q: there are %s", by, strings.Join(FailureGroups(), ", "))
 	}
-	f := newFailureSums(by)
-	w := newCircuitCount(src, r, part, f.add)
-	w.beside = func() int { return (len(f.groups)*2 + len(f.names)) * entryBytes }
-	if err := w.count(ctx); err != nil {
+	var f failureSums
+	gaps, err := nearFirst(func(near bool) ([]journal.Gap, error) {
+		f = newFailureSums(by)
+		w := newCircuitCount(src, r, part, f.add)
+		w.near = near
+		w.beside = func() int { return (len(f.groups)*2 + len(f.names)) * entryBytes }
+		err := w.count(ctx)
 		return w.gaps, err
+	})
+	if err != nil {
+		return gaps, err
 	}
-	return w.gaps, inOrder(f.rows(), part, emit)
+	return gaps, inOrder(f.rows(), part, emit)
 }
 
 // failureSums counts circuits.

@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -42,6 +43,7 @@ type being struct {
 	lostBy   time.Time // when it was gone without an end
 	stood    bool      // then because its session was over
 	inside   bool      // a record that mentions it lies in the range
+	midway   bool      // the first record that mentioned it was not its beginning
 	listed   bool      // it is what its ID stands for in the present session
 	awaited  bool      // the census counts it among those whose end is to come
 	measured bool      // the census counts it among those whose end may not be final
@@ -79,7 +81,17 @@ type census[L living] struct {
 	beside func() int                               // bytes that are held beside lives
 	spare  func(L)                                  // takes lives that nothing is said of any more; nil: they are garbage
 
-	from    uint64    // the number that the walk begins with
+	// Of lives that reach into the range; see lookBack. listing "": all that was
+	// before matters.
+	near     bool
+	listing  string                                 // what a snapshot lists them as
+	beginsBy event.Type                             // of events that tell that one begins
+	begins   func(event.Event) (id string, ok bool) // whether an event does
+	stood    uint64                                 // number of the snapshot that a walk rests on which did not begin with the session; 0: it did
+	stoodIn  uint64                                 // session of that
+
+	from    uint64    // number of the first record that there is of the first session
+	begun   uint64    // number of the last record that told of a beginning
 	session uint64    // of the record read last
 	last    time.Time // its time
 	seq     uint64    // its number
@@ -106,9 +118,15 @@ func newCensus[L living](src source, r journal.Range, part Part) *census[L] {
 // walk begins one that gives a part; where that turns out too small it is asked
 // for another.
 func eachLife[L living](ctx context.Context, part Part, walk func(Part) (*census[L], func(L) error)) ([]journal.Gap, error) {
-	for {
+	for near := true; ; {
 		w, emit := walk(part)
-		if err := w.read(ctx); err != nil {
+		w.near = near
+		err := w.read(ctx)
+		if near && errors.Is(err, errBegunBefore) {
+			near = false
+			continue
+		}
+		if err != nil {
 			return w.gaps, err
 		}
 		lives := w.chosen()
@@ -131,11 +149,14 @@ func (w *census[L]) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	from, ok, err := w.begin(ctx, sessions)
+	first, ok, err := w.begin(ctx, sessions)
 	if !ok || err != nil {
 		return err
 	}
-	w.from = from
+	from, err := w.lookBack(ctx, w.from, &first)
+	if err != nil {
+		return err
+	}
 	walk := journal.Range{From: from, To: w.r.To, Session: w.r.Session, Types: w.types}
 	for rec, err := range w.parsed(ctx, walk) {
 		if err != nil {
@@ -159,22 +180,21 @@ func (w *census[L]) finish(sessions []journal.Session, err error) error {
 	return err
 }
 
-// begin bounds the range by what there is and returns the number to read
-// from: the beginning of the session of the range's first record. Every
-// record before that one is older than Since.
-func (w *census[L]) begin(ctx context.Context, sessions []journal.Session) (from uint64, ok bool, err error) {
+// begin bounds the range by what there is, finds where the session of its first
+// record begins, and returns that record. Every one before it is older than Since.
+func (w *census[L]) begin(ctx context.Context, sessions []journal.Session) (first journal.Record, ok bool, err error) {
 	from, to, ok, err := w.bounds(ctx, w.r.To)
 	if !ok || err != nil {
-		return 0, false, err
+		return first, false, err
 	}
-	w.r.To = to
-	rec, ok, err := w.firstOfPart(ctx, w.r, w.part)
+	w.from, w.r.To = from, to
+	first, ok, err = w.firstOfPart(ctx, w.r, w.part)
 	for _, s := range sessions {
-		if s.ID == rec.Session {
-			from = max(from, s.First)
+		if s.ID == first.Session {
+			w.from = max(from, s.First)
 		}
 	}
-	return from, ok, err
+	return first, ok, err
 }
 
 // take lets one record tell what it tells.
@@ -238,12 +258,15 @@ func (w *census[L]) life(id string, rec *journal.Record) L {
 		if known {
 			return w.born(being{session: w.session, id: id, gone: true})
 		}
-		l = w.born(being{session: w.session, id: id})
+		l = w.born(being{session: w.session, id: id, midway: w.begun != w.seq})
 		w.roll.add(id, l)
 		w.all = append(w.all, l)
 		w.fault = w.part.allow(len(w.all)*lifeBytes + w.beside())
 	}
 	l.of().inside = l.of().inside || w.inRange(rec.Time)
+	if l.of().midway {
+		w.met()
+	}
 	return l
 }
 
@@ -281,6 +304,7 @@ func (w *census[L]) belongs(l L) bool {
 // again is asked when an event says that an ID begins: what had it and is over
 // is another life.
 func (w *census[L]) again(id string) {
+	w.begun = w.seq
 	l, known := w.roll.find(id)
 	var none L
 	switch {

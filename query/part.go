@@ -54,6 +54,8 @@ type Part struct {
 	After  *Place // only rows after it; nil: from the first on
 	Rows   int    // so many of them, and one more that tells that there are more; 0: no bound
 	Memory int    // about how many bytes may be held for them; 0: no bound
+
+	back uint64 // instead of backLeast, for tests; 0: that
 }
 
 // begun reports whether a row at p is not before the part.

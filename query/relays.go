@@ -41,15 +41,21 @@ func Relays(ctx context.Context, rd journal.Reader, r journal.Range, part Part, 
 }
 
 func relays(ctx context.Context, src source, r journal.Range, part Part, emit func(*Relay) error) ([]journal.Gap, error) {
-	b := relayBook{sums: map[string]*relaySum{}, names: relayNames{}, steps: map[string]time.Time{}}
-	w := newCircuitCount(src, r, part, b.circuit)
-	w.overhear(func(rec *journal.Record, e event.Event) { b.step(rec, e, w.inRange(rec.Time)) })
-	w.turn = func() { clear(b.steps) }
-	w.beside = func() int { return (len(b.sums)+len(b.names)+len(b.steps))*entryBytes + b.times*8 }
-	if err := w.count(ctx); err != nil {
+	var b relayBook
+	gaps, err := nearFirst(func(near bool) ([]journal.Gap, error) {
+		b = relayBook{sums: map[string]*relaySum{}, names: relayNames{}, steps: map[string]time.Time{}}
+		w := newCircuitCount(src, r, part, b.circuit)
+		w.near = near
+		w.overhear(func(rec *journal.Record, e event.Event) { b.step(rec, e, w.inRange(rec.Time)) })
+		w.turn = func() { clear(b.steps) }
+		w.beside = func() int { return (len(b.sums)+len(b.names)+len(b.steps))*entryBytes + b.times*8 }
+		err := w.count(ctx)
 		return w.gaps, err
+	})
+	if err != nil {
+		return gaps, err
 	}
-	return w.gaps, inOrder(b.rows(), part, emit)
+	return gaps, inOrder(b.rows(), part, emit)
 }
 
 // relayBook keeps account of relays.

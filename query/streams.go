@@ -41,6 +41,7 @@ type streamWalk struct {
 func newStreamWalk(src source, r journal.Range, pick StreamPick, part Part) *streamWalk {
 	w := &streamWalk{census: newCensus[*streamLife](src, r, part), tells: map[uint64]bool{}, words: intern{}}
 	w.types, w.hear = streamTypes, w.record
+	w.listing, w.beginsBy, w.begins = "stream-status", event.STREAM, streamBegins
 	w.born = func(b being) *streamLife { return &streamLife{being: b} }
 	w.wanted = func(l *streamLife) bool { return pick == StreamPick{} || pick.Match(l.row(false)) }
 	w.turn = func() { clear(w.words) } // circuits are among them
@@ -61,12 +62,21 @@ func (w *streamWalk) told(ctx context.Context, session uint64) (bool, error) {
 	return ok, err
 }
 
+// streamBegins reports whether an event tells that a stream begins.
+func streamBegins(e event.Event) (id string, ok bool) {
+	ev, ok := e.(*event.Stream)
+	if !ok {
+		return "", false
+	}
+	return ev.ID, ev.Status == streamNew || ev.Status == streamNewResolve
+}
+
 // record lets one record tell what it tells.
 func (w *streamWalk) record(rec *journal.Record, parsed event.Event) {
 	switch ev := parsed.(type) {
 	case *event.Stream:
-		if ev.Status == streamNew || ev.Status == streamNewResolve {
-			w.again(ev.ID)
+		if id, ok := streamBegins(ev); ok {
+			w.again(id)
 		}
 		l := w.life(ev.ID, rec)
 		l.stream(ev, Stamp{rec.Time}, w.words)
