@@ -373,7 +373,22 @@ func TestCircuitsEndEarly(t *testing.T) {
 	}
 }
 
-// … also where the clock was put back after it, without asking the index
+// … and does not wait for what becomes of a circuit that timed out if its ID has
+// begun again.
+func TestCircuitsDoNotWaitForAnIDThatBeganAgain(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("08:00:00 CIRC 1 LAUNCHED\n08:00:05 CIRC 1 FAILED REASON=TIMEOUT\n")
+	b.WriteString("08:00:06 CIRC 1 LAUNCHED\n08:00:07 CIRC 1 CLOSED REASON=FINISHED\n")
+	for range 1000 {
+		b.WriteString("08:05:00 CIRC 2 LAUNCHED\n08:05:00 CIRC 2 CLOSED REASON=FINISHED\n")
+	}
+	m := story(t, b.String())
+	if got := strings.Count(circuitRows(t, m, journal.Range{Until: clock(t, "08:00:30")}), "\n"); got != 2 || m.read > 10 {
+		t.Errorf("%d rows, %d records read", got, m.read)
+	}
+}
+
+// The range also ends where the clock was put back after it, without asking the index
 // again for every record.
 func TestCircuitsAfterTheClockWasPutBack(t *testing.T) {
 	var b strings.Builder

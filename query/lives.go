@@ -406,6 +406,8 @@ func (w *census[L]) await(l L, await bool) {
 // keepOrDrop forgets l, of which nothing more is said, unless it belongs to
 // the range.
 func (w *census[L]) keepOrDrop(l L) {
+	w.await(l, false)
+	w.measure(l, false)
 	if !w.belongs(l) {
 		l.of().named = false
 		w.drop()
@@ -426,7 +428,6 @@ func (w *census[L]) isDone(l L) bool {
 	if l.of().named || l.of().listed {
 		return false
 	}
-	w.measure(l, false)
 	if w.spare != nil {
 		w.spare(l)
 	}
@@ -441,8 +442,6 @@ func (w *census[L]) endSession() {
 		if l.of().named && !l.of().ended() && !l.of().lost() {
 			l.of().lostBy, l.of().stood = w.last, true
 		}
-		w.await(l, false)
-		w.measure(l, false)
 		w.keepOrDrop(l)
 	}
 	w.turn()
