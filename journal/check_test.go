@@ -22,6 +22,7 @@ func TestCheck(t *testing.T) {
 			for i := range 100 {
 				appendAll(t, j, raw("650 NOTICE %s", noise(i, 200)))
 			}
+			restSealed(t, j)
 			check := func() (found []string) {
 				if err := j.Check(within(t), func(d *DamageError) { found = append(found, fmt.Sprintf("%s %d-%d", d.Bucket, d.Seq, d.Last)) }); err != nil {
 					t.Error(err)

@@ -237,10 +237,7 @@ func TestLongRunBehindShortParkedOnes(t *testing.T) {
 	}
 	scatter(t, j, 8)
 	appendAll(t, j, raw("650 BW 1 2"))
-	restSealed(t, j)
-	if err := j.park(within(t)); err != nil {
-		t.Fatal(err)
-	}
+	parkAll(t, j)
 	if n, _ := parkedPages(t, j); n < 4000 {
 		t.Fatalf("%d pages are parked: the test tests nothing", n)
 	}

@@ -40,13 +40,27 @@ func roomy(t *testing.T) (j *Journal, wires [][]byte) {
 	})
 	update(t, j, func(tx *txn) error { return tx.bolt.DeleteBucket(room) })
 	update(t, j, func(*txn) error { return nil }) // what was freed can be used from now on
-	if err := j.park(within(t)); err != nil {
-		t.Fatal(err)
-	}
+	parkAll(t, j)
 	if n, free := parkedPages(t, j); n < 400 || free >= parkSoon.from {
 		t.Fatalf("%d pages are parked and %d free: the test tests nothing", n, free)
 	}
 	return j, wires
+}
+
+// parkAll parks what can be parked, also where the writer packs old blocks in
+// between.
+func parkAll(t testing.TB, j *Journal) {
+	t.Helper()
+	for more := true; more; {
+		restSealed(t, j)
+		err := j.park(within(t))
+		if err == nil {
+			err = j.inWriter(within(t), func(w *writer) error { more = w.parking.look; return nil })
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 var parkSoon = parkLimits{from: 64, run: 16, after: 4}
@@ -214,9 +228,7 @@ func TestScatteredPagesAreParked(t *testing.T) {
 	}
 	appendAll(t, j, raw("650 BW 1 2"))
 	size := j.store.fileSize()
-	if err := j.park(within(t)); err != nil {
-		t.Fatal(err)
-	}
+	parkAll(t, j)
 	if n, free := parkedPages(t, j); n < 160 || free > 160 || j.store.fileSize() != size {
 		t.Errorf("%d pages are parked and %d free, the file has %d bytes and had %d", n, free, j.store.fileSize(), size)
 	}

@@ -50,6 +50,7 @@ func toRewrite(t *testing.T) (path string, clock *stepClock) {
 			appendAll(t, j, bw(day*1000+i*90, 90)...)
 			appendAll(t, j, raw("650 CIRC %d target%d.example %s", i, i, noise(day*100+i, 160<<10)))
 			appendAll(t, j, raw("650 FUTURE %d target%d.example", i, i), raw("650 STREAM %d target%d.example", i, i))
+			restSealed(t, j) // the same blocks on any disk
 			clock.step(3 * time.Hour)
 		}
 	}

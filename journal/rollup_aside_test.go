@@ -74,12 +74,18 @@ func testDamagedRollups(t *testing.T, key *Key) {
 					clock.step(time.Second)
 				}
 			}
-			for range 4 {
+			for i := range 4 {
+				if i > 0 {
+					clock.step(50 * time.Minute)
+				}
 				add()
-				clock.step(50 * time.Minute)
 			}
 			waitForSeal(t, j)
 			flip(t, j, c.kind, c.oldest)
+			if c.kind == 'm' { // something of that hour is still to be sealed
+				appendAll(t, j, raw("650 BW 10 20"))
+			}
+			clock.step(50 * time.Minute)
 			add()
 			waitForSeal(t, j)
 			add()
