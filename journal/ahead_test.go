@@ -246,7 +246,7 @@ func TestDecodingTheLastBlockEndsWithItsContext(t *testing.T) {
 // blocks have more portions than there are buffers, and more buffers than one.
 func TestDecodedAheadStandsUntilItIsPassed(t *testing.T) {
 	j := openTest(t, "", Options{MaxSize: 32 << 20, sealBytes: 512 << 10})
-	for part := range slices.Chunk(talk(60_000), 1000) {
+	for part := range slices.Chunk(talk(scaled(60_000, 20_000)), 1000) {
 		appendAll(t, j, part...)
 		waitForSealer(t, j)
 	}

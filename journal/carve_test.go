@@ -48,13 +48,13 @@ func envelopes(t testing.TB, key *Key, n, size int) (out [][]byte) {
 func TestCarve(t *testing.T) { plainAndEncrypted(t, testCarve) }
 
 func testCarve(t *testing.T, key *Key) {
-	all := envelopes(t, key, 40, 300<<10)
+	all := envelopes(t, key, scaled(40, 15), 300<<10)
 	magic := magic
 	if key != nil {
 		magic = cryptoMagic
 	}
 	r := rand.New(rand.NewPCG(1, 1))
-	for round := range 6 {
+	for round := range scaled(6, 2) {
 		var file []byte
 		var want []int64
 		for _, e := range all {
@@ -83,7 +83,7 @@ func testCarve(t *testing.T, key *Key) {
 		}
 	}
 	small := envelopes(t, key, 1, 4)[0]
-	for at := carveWindow - len(small) - 4; at <= carveWindow+4; at++ {
+	for at := carveWindow - len(small) - 4; at <= carveWindow+4; at += scaled(1, 17) {
 		file := append(make([]byte, at), small...)
 		if got := carved(t, file, key); len(got) != 1 || got[0].off != int64(at) {
 			t.Errorf("the envelope at %d is not found: %v", at, got)

@@ -288,13 +288,13 @@ func fuzzOpenDamaged(f *testing.F, key *Key) {
 	page := os.Getpagesize()
 	f.Add([]byte{})
 	for kind := range byte(12) {
-		for i := range byte(6) {
+		for i := range byte(scaled(6, 1)) {
 			f.Add([]byte{kind, 2 + 5*i + kind, 0, 7 * i, i, 0, 0, i, 3, i})
 			f.Add([]byte{kind, 3 + 3*i, i, 13 * i, 5 - i, 0, 0, 0, 11 * i, i + 1})
 		}
 	}
-	for i := range byte(len(roots)) {
-		f.Add([]byte{12, 0, 0, i, 0, 0, 0, 0, 0, 0})
+	for i := 0; i < len(roots); i += scaled(1, 8) {
+		f.Add([]byte{12, 0, 0, byte(i), 0, 0, 0, 0, 0, 0})
 	}
 	f.Fuzz(func(t *testing.T, edits []byte) {
 		v := vandal{b: bytes.Clone(intact), page: page, roots: roots}

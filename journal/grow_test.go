@@ -249,7 +249,7 @@ func TestGrowthAndWhatLeaves(t *testing.T) {
 // meta page, and now and then those of a tail that moves on. In a ring that is
 // full and has gone round the list of free pages stays short.
 func TestPagesWrittenPerCommit(t *testing.T) {
-	const commits = 1000
+	commits := scaled(1000, 300)
 	for _, c := range []struct {
 		name  string
 		aged  bool

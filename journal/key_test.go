@@ -18,5 +18,8 @@ func testKey(t testing.TB) *Key {
 func plainAndEncrypted(t *testing.T, run func(*testing.T, *Key)) {
 	t.Helper()
 	t.Run("plain", func(t *testing.T) { run(t, nil) })
+	if testing.Short() { // tests of encryption alone are there as well
+		return
+	}
 	t.Run("encrypted", func(t *testing.T) { run(t, testKey(t)) })
 }

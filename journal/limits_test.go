@@ -9,7 +9,7 @@ import (
 // A vacuum leaves no page free, and evicting takes some: a limit that is lower
 // than such a file, or hardly larger, stops no recorder.
 func TestLowerLimitOfAVacuumedJournal(t *testing.T) {
-	for _, more := range []int64{-1 << 20, 0, 8 << 10, 512 << 10} {
+	for _, more := range []int64{8 << 10, -1 << 20, 0, 512 << 10}[:scaled(4, 1)] {
 		for _, open := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%+d bytes, open %v", more, open), func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "journal.db")

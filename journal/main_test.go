@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +18,10 @@ func TestMain(m *testing.M) {
 	if what := os.Getenv(childEnv); what != "" {
 		childMain(what)
 		return
+	}
+	flag.Parse()
+	if testing.Short() {
+		beQuick()
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -264,7 +264,7 @@ func TestMigrationCrashImages(t *testing.T) {
 			image, epoch = applyWrites(image, epoch, nil), nil
 		}
 		epoch = append(epoch, w)
-		for i := range 6 {
+		for i := range scaled(6, 2) {
 			torn := applyWrites(bytes.Clone(image), epoch, r)
 			check(fmt.Sprintf("write %d beside, %d", k, i), data, torn)
 			check(fmt.Sprintf("write %d, %d", k, i), torn, nil)

@@ -45,10 +45,7 @@ func (p *premade) Format() []byte   { return p.wire }
 // what the queue and the window may have, however much faster than the disk
 // they are.
 func TestOfferedMoreThanTheDiskTakes(t *testing.T) {
-	sources, count := 4, 50_000
-	if !testing.Short() {
-		count = 500_000
-	}
+	sources, count := 4, scaled(500_000, 20_000)
 	j := openTest(t, "", Options{})
 	c := j.NewCursor(0, event.AllTypes())
 	defer c.Close()

@@ -182,11 +182,7 @@ func TestDamage(t *testing.T) { plainAndEncrypted(t, testDamage) }
 func testDamage(t *testing.T, key *Key) {
 	p := newPatient(t, key)
 	cases := map[string]func([]byte) []byte{}
-	step := 1
-	if testing.Short() {
-		step = 2
-	}
-	for n := 2; n < p.used; n += step {
+	for n := 2; n < p.used; n += scaled(1, 13) {
 		at := n * p.page
 		each := func(what string, do func(page []byte, r *rand.Rand)) {
 			cases[fmt.Sprintf("page %d %s", n, what)] = func(b []byte) []byte {

@@ -25,10 +25,11 @@ func unsyncedPages(fd int) (int, error) {
 	return int(st.Dirty + st.Writeback), err
 }
 
-// needCachestat skips the test where the kernel cannot tell: before Linux 6.5,
-// and on file systems that live in memory.
+// needCachestat puts the test's folders on the disk, and skips it where the
+// kernel cannot tell: before Linux 6.5, and where that is in memory too.
 func needCachestat(t *testing.T) {
 	t.Helper()
+	onDisk(t)
 	f, err := os.Create(filepath.Join(t.TempDir(), "probe"))
 	if err != nil {
 		t.Fatal(err)

@@ -276,7 +276,7 @@ func TestVacuumRunning(t *testing.T) {
 	opt := Options{MaxSize: 64 << 20, sealBytes: 32 << 10, windowBytes: 64 << 10}
 	j := openTest(t, path, opt)
 	appendAll(t, j, bw(1, 1)...)
-	const total = 60_000
+	total := scaled(60_000, 10_000)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for name, from := range map[string]uint64{"live": 0, "from the beginning": 1} {
@@ -288,7 +288,7 @@ func TestVacuumRunning(t *testing.T) {
 			if from == 0 {
 				from = 2
 			}
-			for next := from; next <= total; {
+			for next := from; next <= uint64(total); {
 				ch, err := c.Next(within(t))
 				if err != nil || ch.Gap != nil {
 					t.Errorf("%s: gap %v, %v", name, ch.Gap, err)
@@ -342,7 +342,7 @@ func TestVacuumRunning(t *testing.T) {
 	}
 	wg.Wait()
 	v, err := j.Vacuum(within(t), Limits{})
-	if err != nil || v.Last != total {
+	if err != nil || v.Last != uint64(total) {
 		t.Fatalf("%+v, %v", v, err)
 	}
 	// A block that is sealed just now lets the file grow by one step.
@@ -489,7 +489,7 @@ func TestVacuumKilledAtAnyStep(t *testing.T) {
 	for _, c := range []struct {
 		running  bool
 		from, to *Key
-	}{{false, nil, nil}, {true, nil, nil}, {true, testKey(t), testKey(t)}, {false, nil, testKey(t)}, {false, testKey(t), nil}} {
+	}{{true, testKey(t), testKey(t)}, {false, nil, nil}, {true, nil, nil}, {false, nil, testKey(t)}, {false, testKey(t), nil}}[:scaled(5, 1)] {
 		running := c.running
 		path, clock := aged(t, c.from, true)
 		path = moved(t, path) // it may get another key
@@ -584,7 +584,7 @@ func TestVacuumRunningRefuses(t *testing.T) {
 
 // A journal that is closed in the middle of a vacuum ends it and is whole.
 func TestCloseEndsVacuum(t *testing.T) {
-	for i := range 4 {
+	for i := range scaled(4, 2) {
 		path, clock := aged(t, nil, false)
 		want := contents(t, path, nil)
 		j := openTest(t, path, Options{MaxSize: 8 << 20, Now: clock.Now})
