@@ -9,6 +9,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -168,6 +169,9 @@ func corpora(t testing.TB) []string {
 			t.Fatal(err)
 		}
 		files = append(files, found...)
+	}
+	if testing.Short() { // without the large ones
+		files = slices.DeleteFunc(files, func(f string) bool { return strings.HasSuffix(f, ".zst") })
 	}
 	return files
 }

@@ -58,9 +58,6 @@ func TestPartsTogetherAreTheAnswer(t *testing.T) {
 		t.Fatal("no corpus: testdata/corpus is missing")
 	}
 	for _, file := range files {
-		if testing.Short() && strings.HasSuffix(file, ".zst") {
-			continue
-		}
 		m := corpus(t, file)
 		begin, length := m.recs[0].Time, m.recs[len(m.recs)-1].Time.Sub(m.recs[0].Time)
 		for _, r := range []journal.Range{

@@ -68,7 +68,10 @@ func TestRowsDoNotDependOnBatches(t *testing.T) {
 			whole = m
 		}
 	}
-	const n = 600
+	n := 600
+	if testing.Short() {
+		n = 200
+	}
 	for _, cut := range []int{1, 7, 100, n} {
 		for _, part := range []*memory{whole, {recs: whole.recs[:min(n, len(whole.recs))]}} {
 			if cut < 100 && part == whole {

@@ -211,6 +211,7 @@ func TestImportIntoASmallJournal(t *testing.T) {
 // A full disk ends an import: it says why, how far it has come, and what to do,
 // and what it says is in the journal is there.
 func TestImportOntoAFullDisk(t *testing.T) {
+	needTime(t)
 	db, log := journalIn(t), packed(t, "log", noise(20000), gzipped)
 	// Blocks of 512 bytes or a kilobyte, whichever the shell takes: 4 or 8 MB.
 	cmd := exec.Command("sh", "-c", `ulimit -f 8000 && exec torjournal import --journal "$0" "$1"`, db, log)

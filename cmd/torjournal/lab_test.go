@@ -27,6 +27,15 @@ func needReal(t *testing.T) {
 	}
 }
 
+// needTime leaves a test out of -short runs that is at work for seconds, where
+// others look at the same kind of promise.
+func needTime(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes its time")
+	}
+}
+
 // recorder is a torjournal daemon in a process of its own.
 type recorder struct {
 	t       *testing.T

@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite what the scripts expect")
 // TestMain makes this test binary the program `torjournal` too: scripts and
 // tests run it by that name.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(tests{m}, map[string]func(){
 		"torjournal": main,
 		"spin":       func() { forever(func() {}) }, // takes what time there is
 		"hold":       hold,

@@ -76,6 +76,7 @@ func TestBandwidthOfEvictedRecords(t *testing.T) {
 // Where the kept sums are damaged recording goes on, verify and the log tell,
 // and the bandwidth is told by the records.
 func TestDamagedSums(t *testing.T) {
+	needTime(t)
 	path := journalIn(t)
 	begin := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	var passed atomic.Int64

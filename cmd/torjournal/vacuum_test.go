@@ -16,6 +16,7 @@ import (
 // A vacuum that is killed, whenever, leaves the journal as it was or the new
 // one, and the next one takes away what it left beside it.
 func TestKilledVacuum(t *testing.T) {
+	needTime(t)
 	path := filepath.Join(t.TempDir(), "journal.db")
 	j, err := journal.Open(path, journal.Options{})
 	if err != nil {

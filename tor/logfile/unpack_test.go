@@ -53,7 +53,11 @@ func unpack(b []byte) ([]byte, error) {
 
 // Every fixture is the same log by every compression, in pieces and nested.
 func TestUnpack(t *testing.T) {
-	for _, file := range []string{"events.jsonl", "onionperf.torctl.log", "oniontrace.log", "connection.wire"} {
+	files := []string{"events.jsonl", "onionperf.torctl.log", "oniontrace.log", "connection.wire"}
+	if testing.Short() {
+		files = files[:1]
+	}
+	for _, file := range files {
 		plain := fixture(t, file)
 		packed := map[string][]byte{"as it is": plain}
 		for how := range packers {
@@ -103,6 +107,9 @@ func TestXZGuard(t *testing.T) {
 	noise := make([]byte, 100_000)
 	rand.NewChaCha8([32]byte{1}).Read(noise)
 	text := bytes.Repeat(fixture(t, "events.jsonl"), 50)
+	if testing.Short() {
+		text = text[:len(text)/10]
+	}
 	padded := append(append(pack(t, text, "xz"), 0, 0, 0, 0, 0, 0, 0, 0), xzBlocks(t, text[:2000])...)
 	for name, b := range map[string][]byte{
 		"text": pack(t, text, "xz"), "noise": pack(t, noise, "xz"), "nothing": pack(t, nil, "xz"),
