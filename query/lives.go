@@ -2,7 +2,6 @@ package query
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -122,7 +121,7 @@ func eachLife[L living](ctx context.Context, part Part, walk func(Part) (*census
 		w, emit := walk(part)
 		w.near = near
 		err := w.read(ctx)
-		if near && errors.Is(err, errBegunBefore) {
+		if near && notNear(err) {
 			near = false
 			continue
 		}
@@ -244,6 +243,8 @@ func (w *census[L]) stand(rec *journal.Record, ev *event.Journal, key string, ea
 		if b := l.of(); !stands[b.id] && !b.ended() && !b.lost() {
 			b.lostBy = rec.Time
 			w.review(l)
+		} else if !stands[b.id] {
+			w.measure(l, false) // it is measured no more
 		}
 	}
 }
@@ -329,7 +330,7 @@ func (w *census[L]) review(l L) {
 	mine := w.mine(l)
 	w.await(l, mine && !l.of().ended() && !l.of().lost())
 	ended := mine && l.of().ended()
-	if ended {
+	if ended && w.belongs(l) {
 		if t := l.of().closed.Add(lateBytes); t.After(w.late) {
 			w.late = t
 		}
@@ -347,7 +348,11 @@ func (w *census[L]) review(l L) {
 // letGo forgets l, which is over and no row.
 func (w *census[L]) letGo(l L) {
 	if l.of().listed {
-		w.roll.letGo(l, l.of().closed.Add(lateBytes))
+		if w.seq < w.stood && l.of().midway {
+			w.roll.remove(l.of().id) // it may not be over: more of it shall be met
+		} else {
+			w.roll.letGo(l, l.of().closed.Add(lateBytes))
+		}
 	}
 	l.of().named = false
 	w.drop()

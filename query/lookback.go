@@ -34,11 +34,15 @@ var errBegunBefore = errors.New("query: a life began before what was read")
 // if that was not enough: it begins anew then.
 func nearFirst(do func(near bool) ([]journal.Gap, error)) ([]journal.Gap, error) {
 	gaps, err := do(true)
-	if errors.Is(err, errBegunBefore) {
+	if notNear(err) {
 		gaps, err = do(false)
 	}
 	return gaps, err
 }
+
+// notNear reports whether all must be read: the other way clears up at other times,
+// and may hold more.
+func notNear(err error) bool { return errors.Is(err, errBegunBefore) || errors.Is(err, ErrTooMuch) }
 
 // lookBack returns where the walk may begin: begin is where the session does, and
 // first the first record of the range. It notes the snapshot that this rests on.
@@ -48,14 +52,14 @@ func (w *census[L]) lookBack(ctx context.Context, begin uint64, first *journal.R
 		return begin, nil
 	}
 	back := walker{src: w.src} // what is missing there is no gap in the answer
-	snapshot, stands, err := w.lastSnapshot(ctx, &back, journal.Range{From: begin, To: first.Seq - 1, Session: first.Session})
-	if snapshot == 0 || err != nil {
+	last, stands, err := w.lastSnapshot(ctx, &back, journal.Range{From: begin, To: first.Seq - 1, Session: first.Session})
+	if stands == nil || err != nil {
 		return begin, err
 	}
 	// For their beginnings half of the session is looked through at most: else that
 	// may cost more than it spares.
-	r := journal.Range{From: begin + (snapshot-begin)/2, To: snapshot - 1, Session: first.Session, Types: event.NewSet(w.beginsBy)}
-	from = snapshot
+	r := journal.Range{From: begin + (last.Seq-begin)/2, To: last.Seq - 1, Session: first.Session, Types: event.NewSet(w.beginsBy)}
+	oldest := mention{seq: last.Seq, time: last.Time}
 	for part := range windows(r, least) {
 		if len(stands) == 0 {
 			break
@@ -66,25 +70,33 @@ func (w *census[L]) lookBack(ctx context.Context, begin uint64, first *journal.R
 			}
 			if id, ok := w.begins(rec.As); ok && stands[id] {
 				delete(stands, id)
-				from = min(from, rec.Seq)
+				if rec.Seq < oldest.seq {
+					oldest = mention{seq: rec.Seq, time: rec.Time}
+				}
 			}
 		}
 	}
 	if len(stands) > 0 {
 		return begin, nil
 	}
-	w.stood, w.stoodIn = snapshot, first.Session
-	return from, nil
+	// Something may name a life before its beginning is told: tor answers at once what
+	// stands, and events wait for each other. Then it is met midway.
+	before, ok, err := back.firstOf(ctx, journal.Range{From: begin, To: oldest.seq, Since: oldest.time.Add(-measureFor), Session: first.Session})
+	if err != nil || !ok {
+		return begin, err
+	}
+	w.stood, w.stoodIn = last.Seq, first.Session
+	return before.Seq, nil
 }
 
-// lastSnapshot returns the number of the newest snapshot in r that lists such
-// lives, and their IDs; 0 if there is none.
-func (w *census[L]) lastSnapshot(ctx context.Context, back *walker, r journal.Range) (seq uint64, stands map[string]bool, err error) {
+// lastSnapshot returns the newest snapshot in r that lists such lives, and their
+// IDs; nil if there is none.
+func (w *census[L]) lastSnapshot(ctx context.Context, back *walker, r journal.Range) (last journal.Record, stands map[string]bool, err error) {
 	r.Types = event.NewSet(event.JOURNAL)
 	for part := range windows(r, cmp.Or(w.part.back, backLeast)) {
 		for rec, err := range back.records(ctx, part) {
 			if err != nil {
-				return 0, nil, err
+				return last, nil, err
 			}
 			parsed, _ := event.Parse(rec.Wire)
 			ev, ok := parsed.(*event.Journal)
@@ -92,18 +104,18 @@ func (w *census[L]) lastSnapshot(ctx context.Context, back *walker, r journal.Ra
 				continue
 			}
 			if lines, found := snapshotLines(ev.Snapshot(), w.listing); found {
-				seq, stands = rec.Seq, map[string]bool{}
+				last, stands = rec, map[string]bool{}
 				for line := range lines {
 					id, _, _ := strings.Cut(line, " ")
 					stands[id] = true
 				}
 			}
 		}
-		if seq != 0 {
+		if stands != nil {
 			break
 		}
 	}
-	return seq, stands, nil
+	return last, stands, nil
 }
 
 // windows yields parts of r, the last one first, and each four times as long as the
