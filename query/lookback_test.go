@@ -19,9 +19,9 @@ import (
 // snapshots leave out or make up, and whatever was not recorded.
 func TestLookBackChangesNoAnswer(t *testing.T) {
 	var spared, all [3]int
-	seeds := uint64(400)
+	seeds := uint64(150)
 	if testing.Short() {
-		seeds = 60
+		seeds = 45
 	}
 	for seed := range seeds {
 		r := rand.New(rand.NewPCG(seed, 7))
