@@ -146,7 +146,6 @@ func TestDecodedAheadIsTheSame(t *testing.T) {
 	})
 }
 
-// Who ends his context gets an error, and never a part for the whole.
 // What Records yields is there for as long as somebody keeps it.
 func TestRecordsMayBeKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
@@ -175,6 +174,7 @@ func TestRecordsMayBeKept(t *testing.T) {
 	}
 }
 
+// Who ends his context gets an error, and never a part for the whole.
 func TestDecodingAheadEndsWithItsContext(t *testing.T) {
 	f := openFileTest(t, talked(t, nil), nil)
 	n := len(readRange(t, f, Range{}))

@@ -29,8 +29,8 @@ var endTypes = event.NewSet(event.CIRC, event.CIRC_MINOR, event.JOURNAL)
 //
 // It reads from the beginning of the first session that r touches, or of the oldest
 // circuit that stood at the newest snapshot before r, to the end of the last
-// circuit that began before Until, or of the last one of the part, and keeps in memory one state for each circuit of the part and of those still
-// standing.
+// circuit that began before Until, or of the last one of the part, and keeps in
+// memory one state for each circuit of the part and of those still standing.
 func Circuits(ctx context.Context, rd journal.Reader, r journal.Range, pick CircuitPick, part Part, emit func(*Circuit) error) ([]journal.Gap, error) {
 	return circuits(ctx, stored{rd}, r, pick, part, emit)
 }
