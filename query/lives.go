@@ -117,14 +117,15 @@ func newCensus[L living](src source, r journal.Range, part Part) *census[L] {
 // walk begins one that gives a part; where that turns out too small it is asked
 // for another.
 func eachLife[L living](ctx context.Context, part Part, walk func(Part) (*census[L], func(L) error)) ([]journal.Gap, error) {
-	for near := true; ; {
-		w, emit := walk(part)
-		w.near = near
-		err := w.read(ctx)
-		if near && notNear(err) {
-			near = false
-			continue
-		}
+	for {
+		var w *census[L]
+		var emit func(L) error
+		_, err := nearFirst(func(near bool) ([]journal.Gap, error) {
+			w, emit = walk(part)
+			w.near = near
+			err := w.read(ctx)
+			return w.gaps, err
+		})
 		if err != nil {
 			return w.gaps, err
 		}

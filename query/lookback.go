@@ -31,18 +31,15 @@ const backLeast = 1 << 16
 var errBegunBefore = errors.New("query: a life began before what was read")
 
 // nearFirst lets do read as little as may be of what was before the range, and all
-// if that was not enough: it begins anew then.
+// if that was not enough: it begins anew then. So it does where that took too much
+// memory: it clears up at other times, and may hold more.
 func nearFirst(do func(near bool) ([]journal.Gap, error)) ([]journal.Gap, error) {
 	gaps, err := do(true)
-	if notNear(err) {
+	if errors.Is(err, errBegunBefore) || errors.Is(err, ErrTooMuch) {
 		gaps, err = do(false)
 	}
 	return gaps, err
 }
-
-// notNear reports whether all must be read: the other way clears up at other times,
-// and may hold more.
-func notNear(err error) bool { return errors.Is(err, errBegunBefore) || errors.Is(err, ErrTooMuch) }
 
 // lookBack returns where the walk may begin: begin is where the session does, and
 // first the first record of the range. It notes the snapshot that this rests on.
@@ -60,7 +57,7 @@ func (w *census[L]) lookBack(ctx context.Context, begin uint64, first *journal.R
 	// may cost more than it spares.
 	r := journal.Range{From: begin + (last.Seq-begin)/2, To: last.Seq - 1, Session: first.Session, Types: event.NewSet(w.beginsBy)}
 	oldest := mention{seq: last.Seq, time: last.Time}
-	for part := range windows(r, least) {
+	for part := range windows(r, least/4) {
 		if len(stands) == 0 {
 			break
 		}
@@ -93,7 +90,7 @@ func (w *census[L]) lookBack(ctx context.Context, begin uint64, first *journal.R
 // IDs; nil if there is none.
 func (w *census[L]) lastSnapshot(ctx context.Context, back *walker, r journal.Range) (last journal.Record, stands map[string]bool, err error) {
 	r.Types = event.NewSet(event.JOURNAL)
-	for part := range windows(r, cmp.Or(w.part.back, backLeast)) {
+	for part := range windows(r, cmp.Or(w.part.back, backLeast)/4) {
 		for rec, err := range back.records(ctx, part) {
 			if err != nil {
 				return last, nil, err
@@ -118,11 +115,11 @@ func (w *census[L]) lastSnapshot(ctx context.Context, back *walker, r journal.Ra
 	return last, stands, nil
 }
 
-// windows yields parts of r, the last one first, and each four times as long as the
-// one behind it.
-func windows(r journal.Range, first uint64) iter.Seq[journal.Range] {
+// windows yields parts of r, the last one first, of so many records, and each four
+// times as long as the one behind it.
+func windows(r journal.Range, last uint64) iter.Seq[journal.Range] {
 	return func(yield func(journal.Range) bool) {
-		for size, to := max(first/4, 1), r.To; to >= r.From && to > 0; size *= 4 {
+		for size, to := max(last, 1), r.To; to >= r.From && to > 0; size *= 4 {
 			part := r
 			part.From, part.To = max(r.From, to-min(to, size)+1), to
 			if !yield(part) {

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math"
@@ -70,26 +71,23 @@ type askOfLives struct {
 
 func asksOfLives() []askOfLives {
 	return []askOfLives{
-		{"circuits", func(t *testing.T, src source, r journal.Range, part Part) string {
-			return placed(t, func(emit func(*Circuit) error) ([]journal.Gap, error) {
-				return circuits(t.Context(), src, r, CircuitPick{}, part, emit)
-			})
-		}},
-		{"streams", func(t *testing.T, src source, r journal.Range, part Part) string {
-			return placed(t, func(emit func(*Stream) error) ([]journal.Gap, error) {
-				return streams(t.Context(), src, r, StreamPick{}, part, emit)
-			})
-		}},
-		{"failures", func(t *testing.T, src source, r journal.Range, part Part) string {
-			return placed(t, func(emit func(*Failure) error) ([]journal.Gap, error) {
-				return failures(t.Context(), src, r, ByLink, part, emit)
-			})
-		}},
+		{"circuits", picked(circuits, CircuitPick{})},
+		{"streams", picked(streams, StreamPick{})},
+		{"failures", picked(failures, ByLink)},
 		{"relays", func(t *testing.T, src source, r journal.Range, part Part) string {
 			return placed(t, func(emit func(*Relay) error) ([]journal.Gap, error) {
 				return relays(t.Context(), src, r, part, emit)
 			})
 		}},
+	}
+}
+
+// picked asks for rows that something picks.
+func picked[R Row, P any](ask func(context.Context, source, journal.Range, P, Part, func(R) error) ([]journal.Gap, error), pick P) func(*testing.T, source, journal.Range, Part) string {
+	return func(t *testing.T, src source, r journal.Range, part Part) string {
+		return placed(t, func(emit func(R) error) ([]journal.Gap, error) {
+			return ask(t.Context(), src, r, pick, part, emit)
+		})
 	}
 }
 

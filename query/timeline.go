@@ -162,17 +162,13 @@ func (t *timeline) orConnection(ctx context.Context) error {
 			begin = max(begin, s.First)
 		}
 	}
-	for to, n := t.first.seq-1, uint64(backFirst); to >= begin; n *= 4 {
-		from := begin
-		if to-begin >= n {
-			from = to - n + 1
-		}
-		found, err := t.lastORConn(ctx, from, to)
+	r := journal.Range{From: begin, To: t.first.seq - 1, Session: t.first.session, Types: event.NewSet(event.ORCONN)}
+	for part := range windows(r, backFirst) {
+		found, err := t.lastORConn(ctx, part)
 		switch {
 		case err != nil:
 			return err
 		case found == nil:
-			to = from - 1
 		case found.What == "CONNECTED":
 			return t.put(found)
 		default:
@@ -182,10 +178,9 @@ func (t *timeline) orConnection(ctx context.Context) error {
 	return nil
 }
 
-// lastORConn returns what was said last, between two records, of an OR connection
-// to the first hop that then stood, or had ended.
-func (t *timeline) lastORConn(ctx context.Context, from, to uint64) (found *Step, err error) {
-	r := journal.Range{From: from, To: to, Session: t.first.session, Types: event.NewSet(event.ORCONN)}
+// lastORConn returns what was said last, in r, of an OR connection to the first hop
+// that then stood, or had ended.
+func (t *timeline) lastORConn(ctx context.Context, r journal.Range) (found *Step, err error) {
 	back := walker{src: t.src} // what is missing before it began is no gap in what is told
 	for rec, err := range back.records(ctx, r) {
 		if err != nil {
