@@ -42,7 +42,7 @@ func (s *Source) attach(ctx context.Context) (*life, error) {
 func (s *Source) reach(ctx context.Context, a Address) (*life, error) {
 	ctx, cancel := withTimeout(ctx, attachTimeout)
 	defer cancel()
-	l := &life{Source: s, address: a, lost: make(chan struct{})}
+	l := &life{Source: s, address: a, settled: make(chan struct{}), lost: make(chan struct{})}
 	var err error
 	if l.conn, err = s.opt.dial(ctx, a, l.take); err != nil {
 		return nil, err
@@ -115,12 +115,20 @@ func (l *life) identify(ctx context.Context) error {
 	return nil
 }
 
-// begin makes the life known to the sink and subscribes. From then on it is
-// the present one. On error nothing is left, and the sink knows that too.
+// begin makes the life known to the sink and subscribes. It is the present one
+// before the sink knows: who reads that tor is back may ask it something at
+// once, and Open has that wait. On error nothing is left, and the sink knows
+// that too.
 func (s *Source) begin(ctx context.Context, l *life) error {
+	defer close(l.settled)
 	session, continued, err := s.opt.Sink.BeginSession(ctx, l.source)
 	if err == nil {
-		err = s.opt.Sink.Append(ctx, s.greeting(l, session, continued))
+		s.mu.Lock()
+		s.life = l
+		s.mu.Unlock()
+		if err = s.opt.Sink.Append(ctx, s.greeting(l, session, continued)); err != nil {
+			s.forget(l)
+		}
 	}
 	if err != nil {
 		_ = l.conn.Close()

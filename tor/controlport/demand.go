@@ -79,7 +79,7 @@ func (s *Source) restore(owner uint64, refused, before event.Set) {
 func (s *Source) beginChange() (l *life, settle func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.life == nil || s.life.over {
+	if !s.status.Attached {
 		return nil, nil
 	}
 	s.life.helpers.Add(1)
@@ -105,7 +105,7 @@ func (s *Source) ask(l *life, types event.Set) event.Set {
 
 func intersect(a, b event.Set) event.Set { return a.Minus(a.Minus(b)) }
 
-// subscribeFirst sends a life's first SETEVENTS and makes it the present one.
+// subscribeFirst sends a life's first SETEVENTS, with which it is attached.
 func (s *Source) subscribeFirst(ctx context.Context, l *life) error {
 	select {
 	case s.subscribing <- struct{}{}:
@@ -121,7 +121,7 @@ func (s *Source) subscribeFirst(ctx context.Context, l *life) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l.subscribed, s.life, s.names = types, l, l.names
+	l.subscribed, s.names = types, l.names
 	s.status = SourceStatus{
 		Attached: true, Address: l.address, Source: l.source, Since: s.opt.now(),
 		Subscribed: types, Recorded: l.policy.Recorded(),
@@ -152,7 +152,7 @@ func (l *life) resubscribe(types event.Set) error {
 	defer l.mu.Unlock()
 	l.unlisted = l.unlisted.Union(types.Minus(l.names))
 	l.subscribed = types
-	if l.life == l && !l.over {
+	if l.life == l && l.status.Attached {
 		l.status.Subscribed = types
 	}
 	return nil

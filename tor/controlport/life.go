@@ -28,13 +28,13 @@ type life struct {
 	sums    bool // of BW the sum over each day is recorded
 
 	started atomic.Bool   // the fields above are set, events may come
+	settled chan struct{} // closed when it is attached, or will not be
 	lost    chan struct{} // closed when all of it is over and told
 
 	unlisted event.Set // belongs to the holder of Source.subscribing: what tor has taken though it does not list it
 
 	subscribed event.Set      // guarded by Source.mu: what the last SETEVENTS that tor accepted said
-	over       bool           // guarded by Source.mu: it is ending, nothing new may begin
-	helpers    sync.WaitGroup // goroutines that wait for replies; added to by the reader, or under Source.mu while this is the present life
+	helpers    sync.WaitGroup // goroutines that wait for replies; added to by the reader, or under Source.mu while it is attached
 }
 
 // live attaches, and records until the connection ends.
@@ -55,7 +55,6 @@ func (s *Source) live(ctx context.Context) (lasted time.Duration, err error) {
 func (s *Source) end(ctx context.Context, l *life) {
 	s.lostAt = s.opt.now()
 	s.mu.Lock()
-	l.over = true
 	s.status.Attached, s.status.Since, s.status.Subscribed = false, s.lostAt, event.Set{}
 	s.status.LastError = "lost tor at " + l.address.String()
 	s.mu.Unlock()
@@ -70,8 +69,15 @@ func (s *Source) end(ctx context.Context, l *life) {
 		s.log.Warn("tor is lost; looking for it again", "address", l.address, "error", why)
 	}
 	s.mu.Lock()
-	s.life = nil
 	s.status.LastError += ": " + why.Error()
+	s.mu.Unlock()
+	s.forget(l)
+}
+
+// forget ends the time in which l is the present life.
+func (s *Source) forget(l *life) {
+	s.mu.Lock()
+	s.life = nil
 	s.mu.Unlock()
 	close(l.lost)
 }

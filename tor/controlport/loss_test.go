@@ -51,6 +51,49 @@ func TestLossAndReturn(t *testing.T) {
 	}
 }
 
+// Who reads that tor is there may use it at once, though tor may not have taken
+// the subscription yet.
+func TestOpenWaitsForATorThatIsComing(t *testing.T) {
+	answers, read := plainTor(), make(chan struct{})
+	tor := startFake(t, func(c *fakeConn, line string) string {
+		if strings.HasPrefix(line, "SETEVENTS") {
+			<-read
+		}
+		return answers.answer(c, line)
+	})
+	opened := make(chan error, 1)
+	var s *Source
+	sink := &memorySink{taken: func(ev event.Event) {
+		if !strings.HasPrefix(string(ev.Format()), "650 JOURNAL START ") {
+			return
+		}
+		if isClosed(s.Lost()) {
+			t.Error("it is lost before it was there")
+		}
+		go func() {
+			c, err := s.Open(testContext(t))
+			if err == nil {
+				err = c.Close()
+			}
+			opened <- err
+		}()
+		go func() {
+			defer close(read)
+			select {
+			case err := <-opened:
+				t.Errorf("Open did not wait: %v", err)
+				opened <- err
+			case <-time.After(50 * time.Millisecond):
+			}
+		}()
+	}}
+	s = newSource(t, SourceOptions{Addresses: []Address{tor.address()}, Sink: sink, sleep: brief})
+	runSource(t, s)
+	if err := <-opened; err != nil {
+		t.Errorf("Open: %v", err)
+	}
+}
+
 func TestSinkBlocks(t *testing.T) {
 	tor := startFake(t, plainTor().answer)
 	s, sink := attached(t, tor, SourceOptions{})

@@ -18,8 +18,9 @@ type memorySink struct {
 	live     []bool         // guarded by mu: of each wire
 	sessions []event.Source // guarded by mu
 
-	block chan struct{} // guarded by mu: if not nil, Append waits until it is closed
-	begin error         // guarded by mu: what BeginSession fails with
+	block chan struct{}     // guarded by mu: if not nil, Append waits until it is closed
+	taken func(event.Event) // set before use: if not nil, what to do when an event has been taken
+	begin error             // guarded by mu: what BeginSession fails with
 }
 
 func (m *memorySink) Append(ctx context.Context, evs ...event.Event) error {
@@ -34,11 +35,16 @@ func (m *memorySink) Append(ctx context.Context, evs ...event.Event) error {
 		}
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	for _, ev := range evs {
 		_, live := ev.(event.Live)
 		m.wires = append(m.wires, string(ev.Format()))
 		m.live = append(m.live, live)
+	}
+	m.mu.Unlock()
+	for _, ev := range evs {
+		if m.taken != nil {
+			m.taken(ev)
+		}
 	}
 	return nil
 }

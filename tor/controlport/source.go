@@ -114,7 +114,7 @@ type Source struct {
 	wanted atomic.Pointer[event.Set]
 
 	mu      sync.Mutex
-	life    *life                // guarded by mu: the present attachment until its loss has been told, nil without
+	life    *life                // guarded by mu: the present attachment, from before it is told until its loss has been told; nil without
 	demands map[uint64]event.Set // guarded by mu: what each owner wants
 	status  SourceStatus         // guarded by mu
 	names   event.Set            // guarded by mu: events/names of the last tor
@@ -184,18 +184,27 @@ func (s *Source) Run(ctx context.Context) error {
 func (s *Source) Begun() bool { return s.attached }
 
 // Open returns a new authenticated connection to the present tor, for one
-// controller's commands. Its asynchronous replies are dropped. The error
-// wraps ErrDetached while there is no tor.
+// controller's commands. Its asynchronous replies are dropped. It waits for a
+// tor that is just being attached. The error wraps ErrDetached while there is
+// no tor.
 func (s *Source) Open(ctx context.Context) (*Conn, error) {
+	ctx, cancel := withTimeout(ctx, attachTimeout)
+	defer cancel()
 	l, st := s.present()
+	if l != nil {
+		select {
+		case <-l.settled:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("controlport: wait until tor is attached: %w", context.Cause(ctx))
+		}
+		l, st = s.present()
+	}
 	if !st.Attached {
 		if st.LastError != "" {
 			return nil, fmt.Errorf("controlport: %w: %s", ErrDetached, st.LastError)
 		}
 		return nil, fmt.Errorf("controlport: %w", ErrDetached)
 	}
-	ctx, cancel := withTimeout(ctx, attachTimeout)
-	defer cancel()
 	c, err := s.opt.dial(ctx, l.address, nil)
 	if err != nil {
 		return nil, err
@@ -208,8 +217,9 @@ func (s *Source) Open(ctx context.Context) (*Conn, error) {
 }
 
 // Lost returns a channel that is closed when the present life of tor has
-// ended and SOURCE_LOST has been handed to the sink. While there is no tor it
-// is closed already.
+// ended and SOURCE_LOST has been handed to the sink. A life is present from
+// before the sink is told of it. While there is no tor the channel is closed
+// already.
 func (s *Source) Lost() <-chan struct{} {
 	if l, _ := s.present(); l != nil {
 		return l.lost
