@@ -149,7 +149,7 @@ func TestDecodedAheadIsTheSame(t *testing.T) {
 // What Records yields is there for as long as somebody keeps it.
 func TestRecordsMayBeKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
-	j := openTest(t, path, Options{sealBytes: 256 << 10})
+	j := openTest(t, path, Options{walPages: noLog, sealBytes: 256 << 10})
 	for part := range slices.Chunk(talk(100_000), 1000) {
 		appendAll(t, j, part...)
 	}
@@ -245,7 +245,7 @@ func TestDecodingTheLastBlockEndsWithItsContext(t *testing.T) {
 // Lines lie in room that is used again, but not before the walk has passed them:
 // blocks have more portions than there are buffers, and more buffers than one.
 func TestDecodedAheadStandsUntilItIsPassed(t *testing.T) {
-	j := openTest(t, "", Options{MaxSize: 32 << 20, sealBytes: 512 << 10})
+	j := openTest(t, "", Options{walPages: noLog, MaxSize: 32 << 20, sealBytes: 512 << 10})
 	for part := range slices.Chunk(talk(scaled(60_000, 20_000)), 1000) {
 		appendAll(t, j, part...)
 		waitForSealer(t, j)
@@ -280,7 +280,7 @@ func TestDecodedAheadStandsUntilItIsPassed(t *testing.T) {
 
 // What is recorded while the end is read is read too, as without decoders.
 func TestDecodingAheadGoesOnWithWhatComes(t *testing.T) {
-	j := openTest(t, "", Options{MaxSize: 32 << 20, sealBytes: 8 << 10})
+	j := openTest(t, "", Options{walPages: noLog, MaxSize: 32 << 20, sealBytes: 8 << 10})
 	for part := range slices.Chunk(talk(2000), 50) {
 		appendAll(t, j, part...)
 		waitForSealer(t, j)

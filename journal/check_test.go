@@ -18,7 +18,7 @@ func TestCheck(t *testing.T) {
 	}
 	for name, k := range map[string]*Key{"plain": nil, "encrypted": secret} {
 		t.Run(name, func(t *testing.T) {
-			j := openTest(t, "", Options{sealBytes: 1 << 10, growBytes: 1, Key: k})
+			j := openTest(t, "", Options{walPages: noLog, sealBytes: 1 << 10, growBytes: 1, Key: k})
 			for i := range 100 {
 				appendAll(t, j, raw("650 NOTICE %s", noise(i, 200)))
 			}

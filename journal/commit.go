@@ -17,6 +17,7 @@ type change struct {
 	seal    *seal    // a block that replaces batches of the tail; nil: none
 	promote []header // large batches at the tail's head that become blocks as they are
 	session *Session // a session to begin or to bring up to date; nil: none
+	wal     int      // pages of a log to be made; 0: none
 }
 
 // seal is a finished block and what it replaces.
@@ -197,9 +198,12 @@ func (w *committer) update(f func(*txn) error) error {
 // pages is how many pages c writes for its values.
 func (w *committer) pages(c *change, pageSize int) int {
 	n := 0
-	if c.batch != nil {
+	if c.appends() {
 		_, data := c.stored()
 		n += pages(len(data)+w.more, pageSize)
+	}
+	if c.wal > 0 {
+		n += c.wal + 1
 	}
 	if c.seal != nil {
 		n += pages(len(c.seal.data)+w.more, pageSize) + rollupPages(c.seal.sums)
@@ -212,8 +216,13 @@ func apply(tx *txn, c *change) (sealed bool, err error) {
 	// The new batch comes first: where a transaction has deleted every key of
 	// a bucket of several pages, bbolt 1.5.0's Cursor.Last never returns, and
 	// a seal may take all that the tail held.
-	if c.batch != nil {
+	if c.appends() {
 		if err := appendBatch(tx, c); err != nil {
+			return false, err
+		}
+	}
+	if c.wal > 0 {
+		if err := makeWAL(tx.bolt, c.wal); err != nil {
 			return false, err
 		}
 	}
@@ -247,8 +256,8 @@ func appendBatch(tx *txn, c *change) error {
 		return err
 	}
 	if again := h != nil && *h == hdr; !again {
-		if first := c.batch.hdr.first; last != first-1 {
-			return damaged("tail", first, "the newest record is %d, %d should follow it", last, first)
+		if want := c.follows(); last != want {
+			return damaged("tail", want+1, "the newest record is %d, %d should follow it", last, want+1)
 		}
 		if err := tail.hold(c.replaced()); err != nil {
 			return err

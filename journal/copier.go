@@ -131,17 +131,16 @@ func eachBatch(tx *txn, f func(header) bool) error {
 			return err
 		}
 	}
-	tail, err := appendOnly(tx, bucketTail)
+	walk, err := tx.tailFrom(0)
 	if err != nil {
 		return err
 	}
-	c = tail.cursor()
-	for k, v := c.first(); k != nil; k, v = c.next() {
-		if h, err := v.header(); err != nil || !f(h) {
+	for {
+		h, _, ok, err := walk.next()
+		if !ok || err != nil || !f(h) {
 			return err
 		}
 	}
-	return nil
 }
 
 // haveRoom says beforehand what would else be found out late.
@@ -321,25 +320,30 @@ func (c *copier) rest(v *Vacuumed) error {
 }
 
 func (c *copier) tail(from, to *txn, given uint64) error {
-	src, err := appendOnly(from, bucketTail)
-	if err != nil {
-		return err
-	}
 	dst, err := appendOnly(to, bucketTail)
 	if err != nil {
 		return err
 	}
-	if err := dst.setSequence(src.sequence()); err != nil {
+	last, _, err := newest(from)
+	if err != nil {
+		return err
+	}
+	if err := dst.setSequence(last); err != nil {
 		return err
 	}
 	next := max(c.next, given+1)
-	cur := src.cursor()
-	for k, v := cur.seek(key(next)); k != nil; k, v = cur.next() {
-		data, err := v.plain()
-		if err != nil {
-			return err
+	walk, err := from.tailFrom(next)
+	if err != nil {
+		return err
+	}
+	for {
+		h, data, ok, err := walk.next()
+		if !ok {
+			return nil
 		}
-		h, err := headerAt("tail", k, data)
+		if err == nil && h.last < next {
+			continue
+		}
 		if err == nil {
 			err = follows("tail", next, h, data)
 		}
@@ -347,14 +351,13 @@ func (c *copier) tail(from, to *txn, given uint64) error {
 			_, data, err = c.rewrite.batch(bucketTail, h, data)
 		}
 		if err == nil {
-			err = dst.put(k, data)
+			err = dst.put(key(h.first), data)
 		}
 		if err != nil {
 			return err
 		}
 		next = h.last + 1
 	}
-	return nil
 }
 
 // dropGiven removes from the copy the batches up to record given.

@@ -2,9 +2,9 @@
 // committed before anybody sees it, and cursors that run from any record into
 // the present.
 //
-//	Append ──▶ queue ──▶ writer ──▶ commit ──▶ publish ──▶ window ──▶ cursors
-//	           8 MiB     one        bbolt,               8 MiB,      one for each
-//	                     goroutine  zstd                 shared      subscriber
+//	Append ──▶ queue ──▶ writer ──▶ log or ──▶ publish ──▶ window ──▶ cursors
+//	           8 MiB     one        commit:              8 MiB,      one for each
+//	                     goroutine  bbolt, zstd          shared      subscriber
 //	                                  ▲                                  │
 //	                       sealer ────┘ blocks          file ◀───────────┘
 //	                                                    when behind the window
@@ -12,8 +12,8 @@
 // It promises:
 //
 //   - A record that anybody has received with its number is in the file, also
-//     after the process or the machine has died right then (writer.go tells
-//     how).
+//     after the process or the machine has died right then (writer.go and wal.go
+//     tell how).
 //   - A disk that fails holds nobody up: events are then delivered without
 //     numbers, and a JOURNAL JOURNALED record says how many are missing
 //     (outage.go tells how).

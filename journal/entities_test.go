@@ -137,7 +137,7 @@ func checkNaming(t testing.TB, rd Reader) (read int) {
 func talked(t *testing.T, key *Key) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "journal.db")
-	j := openTest(t, path, Options{Key: key, MaxSize: 32 << 20, sealBytes: 8 << 10})
+	j := openTest(t, path, Options{walPages: noLog, Key: key, MaxSize: 32 << 20, sealBytes: 8 << 10})
 	for part := range slices.Chunk(talk(3000), 50) {
 		appendAll(t, j, part...)
 		waitForSealer(t, j)

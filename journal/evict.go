@@ -36,7 +36,7 @@ func (w *committer) look(tx *txn) (err error) {
 func (w *committer) evict(tx *txn, c *change, room, pageSize int) error {
 	before := w.ages.evictBefore()
 	var own uint64 // first record of what c puts
-	if c.batch != nil {
+	if c.appends() {
 		h, _ := c.stored()
 		own = h.first
 	}

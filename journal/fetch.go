@@ -157,16 +157,14 @@ func nothingUpTo(next uint64) Stored {
 // inTail takes batches that follow each other together, from the first that
 // may hold a record of the range.
 func (f *fetcher) inTail() (st Stored, err error) {
-	tail, err := appendOnly(f.tx, bucketTail)
+	walk, err := f.tx.tailFrom(f.next)
 	if err != nil {
 		return st, err
 	}
-	c := tail.cursor()
-	for k, v := seekHolder(c, f.next); k != nil; k, v = c.next() {
-		data, err := v.plain()
-		var h header
-		if err == nil {
-			h, err = headerAt("tail", k, data)
+	for {
+		h, data, ok, err := walk.next()
+		if !ok {
+			break
 		}
 		if err == nil && h.last >= f.next {
 			err = f.check("tail", h)

@@ -57,6 +57,7 @@ type growth struct {
 	data     []byte   // envelope
 	added    int      // bytes of records that have come
 	replaces []header // of the tail's end, in order; empty: none
+	logged   bool     // begins with what the log held: nothing is replaced, and nothing grows from it
 }
 
 // grower remembers the batches that may still grow. It is owned by the writer
@@ -255,6 +256,20 @@ func lastArrival(recs []Record) int64 {
 		}
 	}
 	return 0
+}
+
+// appends reports whether c puts records into the file.
+func (c *change) appends() bool { return c.batch != nil || c.grown != nil }
+
+// logged reports whether c takes what the log held.
+func (c *change) logged() bool { return c.grown != nil && c.grown.logged }
+
+// follows returns the number of the record that c puts its own behind.
+func (c *change) follows() uint64 {
+	if c.logged() {
+		return c.grown.hdr.first - 1
+	}
+	return c.batch.hdr.first - 1
 }
 
 // stored returns the header and the envelope that c puts into the tail or the

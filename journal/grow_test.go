@@ -149,7 +149,7 @@ func TestGrowthOfTheTail(t *testing.T) {
 		return out
 	}
 	t.Run("single events", func(t *testing.T) {
-		j := openTest(t, "", Options{})
+		j := openTest(t, "", Options{walPages: noLog})
 		for i := range 3000 {
 			appendAll(t, j, one(i)...)
 		}
@@ -167,7 +167,7 @@ func TestGrowthOfTheTail(t *testing.T) {
 		}
 	})
 	t.Run("large commits", func(t *testing.T) {
-		j := openTest(t, "", Options{})
+		j := openTest(t, "", Options{walPages: noLog})
 		for i := range 10 {
 			appendAll(t, j, raw("650 NOTICE %s", noise(i, growBatch)))
 		}
@@ -176,7 +176,7 @@ func TestGrowthOfTheTail(t *testing.T) {
 		}
 	})
 	t.Run("sessions", func(t *testing.T) {
-		j := openTest(t, "", Options{})
+		j := openTest(t, "", Options{walPages: noLog})
 		for i := range 4 {
 			if _, _, err := j.BeginSession(within(t), event.Source{Name: fmt.Sprint(i), PID: i + 1}); err != nil {
 				t.Fatal(err)
@@ -189,7 +189,7 @@ func TestGrowthOfTheTail(t *testing.T) {
 		}
 	})
 	t.Run("times", func(t *testing.T) {
-		j := openTest(t, "", Options{})
+		j := openTest(t, "", Options{walPages: noLog})
 		for i := range 5 {
 			ev := Arrival{Time: time.Unix(1e9, 0).Add(time.Duration(i) * 40 * time.Minute), Wire: []byte("650 BW 1 2\r\n")}
 			if err := j.Import(within(t), []Arrival{ev}); err != nil {
@@ -295,7 +295,7 @@ func TestPagesWrittenPerCommit(t *testing.T) {
 // older one. All of a small tail lies in it, and all else is whole.
 func TestDamageUnwrittenRoot(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
-	j := openTest(t, path, Options{})
+	j := openTest(t, path, Options{walPages: noLog})
 	size, roots := os.Getpagesize(), 0
 	seen := map[uint64]bool{}
 	for i := range 12 {
@@ -334,7 +334,7 @@ func TestDamageUnwrittenRoot(t *testing.T) {
 // that the file knows is what its commit has made.
 func TestDamageUnwrittenRoots(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
-	j := openTest(t, path, Options{})
+	j := openTest(t, path, Options{walPages: noLog})
 	size, tested := os.Getpagesize(), 0
 	var last boltMeta
 	var images [][]byte // after each commit
@@ -374,7 +374,7 @@ func TestDamageUnwrittenRoots(t *testing.T) {
 func TestUnsignedRootsAreNoDamage(t *testing.T) {
 	for _, commits := range []int{1, 2, 3} {
 		path := filepath.Join(t.TempDir(), "journal.db")
-		j := openTest(t, path, Options{})
+		j := openTest(t, path, Options{walPages: noLog})
 		for i := range 5 {
 			appendAll(t, j, bw(i, 1)...)
 		}
@@ -395,7 +395,7 @@ func TestUnsignedRootsAreNoDamage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		j = openTest(t, path, Options{})
+		j = openTest(t, path, Options{walPages: noLog})
 		appendAll(t, j, bw(5, 1)...)
 		if recs, gaps := readAll(t, j, Range{}); gaps != nil || len(recs) != 6 {
 			t.Errorf("after %d commits: %d records, gaps %v", commits, len(recs), gaps)
@@ -409,7 +409,7 @@ func TestUnsignedRootsAreNoDamage(t *testing.T) {
 		if err := os.WriteFile(path, crashed, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		j = openTest(t, path, Options{})
+		j = openTest(t, path, Options{walPages: noLog})
 		if recs, gaps := readAll(t, j, Range{}); gaps != nil || len(recs) != 5 {
 			t.Errorf("after %d commits and a crash: %d records, gaps %v", commits, len(recs), gaps)
 		}

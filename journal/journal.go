@@ -98,9 +98,13 @@ func start(s *store, opt Options) (*Journal, error) {
 	if opt.wrapCommit != nil {
 		commit = opt.wrapCommit(commit)
 	}
+	log := logFunc(s.writeLog)
+	if opt.wrapLog != nil {
+		log = opt.wrapLog(log)
+	}
 	j.writer = &writer{
 		env: writerEnv{
-			commit: commit, expired: com.expired, reread: s.reread, note: s.writeNote, pause: j.pause, now: opt.Now, clock: j.q.clock,
+			commit: commit, log: log, overlay: s.overlay, findLog: func() (walRegion, error) { return findLog(s.file) }, expired: com.expired, reread: s.reread, note: s.writeNote, pause: j.pause, now: opt.Now, clock: j.q.clock,
 			publish: j.win.publish, ahead: j.win.publishAhead, settled: j.win.settled, evicted: j.evict,
 			seal:   func(job sealJob) { j.sealer.jobs <- job },
 			free:   s.emptyPages,
@@ -115,6 +119,9 @@ func start(s *store, opt Options) (*Journal, error) {
 	}
 	for _, h := range state.tail {
 		j.writer.tail.append(h)
+	}
+	if err := j.writer.openLog(s, opt); err != nil {
+		return nil, err
 	}
 	if state.session != nil {
 		j.counts.session.Store(state.session.ID)

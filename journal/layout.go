@@ -16,6 +16,7 @@ var (
 	bucketRollups  = []byte("rollups")  // not in schema 1
 	bucketEntities = []byte("entities") // not there before the first block that has some
 	bucketParked   = []byte("parked")   // not there before pages were parked
+	bucketWAL      = []byte("wal")      // not there before small turns came: what wal.go tells of
 	bucketDamaged  = []byte("damaged")  // not there but after damage: buckets that nobody reads any more
 
 	keyEvicted = []byte("evicted") // in meta: the last number that the ring gave up
@@ -176,6 +177,9 @@ func newest(tx *txn) (uint64, *header, error) {
 	last, h, err := newestThere(tx)
 	if err == nil {
 		err = checkEnd(tx, last)
+	}
+	if l := tx.newestLogged(); err == nil && l != nil && l.last > last {
+		return l.last, l, nil
 	}
 	return last, h, err
 }

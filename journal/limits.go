@@ -48,6 +48,7 @@ func (j *Journal) SetLimits(ctx context.Context, l Limits) error {
 		}
 		j.store.setMaxSize(l.MaxSize)
 		w.batchMax, w.storedMax, w.tail.sealAt = opt.turnMax(), maxStored(opt.MaxSize), opt.sealBytes
+		w.wal.most = opt.logSize(j.store.pageSize())
 		w.tail.sealAge, w.tail.lagAt = sealAge(l.MaxAge), lagLimit(l.MaxSize)
 		return w.apply(&change{})
 	})

@@ -22,7 +22,7 @@ func inOutage(t *testing.T, kind failKind) (path string) {
 	t.Helper()
 	var failing atomic.Bool
 	path = filepath.Join(t.TempDir(), "journal.db")
-	j, err := Open(path, Options{outageRetry: time.Millisecond, wrapCommit: whileFailing(&failing, kind)})
+	j, err := Open(path, Options{walPages: noLog, outageRetry: time.Millisecond, wrapCommit: whileFailing(&failing, kind)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestOutageOutlivesTwoProcesses(t *testing.T) {
 		path := inOutage(t, failAbsent)
 		var failing atomic.Bool
 		failing.Store(true)
-		j, err := Open(path, Options{outageRetry: time.Millisecond, wrapCommit: whileFailing(&failing, kind)})
+		j, err := Open(path, Options{walPages: noLog, outageRetry: time.Millisecond, wrapCommit: whileFailing(&failing, kind)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,6 +26,10 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// noLog has each turn of the writer committed by a transaction, for tests of what
+// transactions make.
+const noLog = -1
+
 // openTest opens a journal that is closed and verified when the test ends.
 // Tests outside the package use journaltest.Open, which does the same.
 func openTest(t testing.TB, path string, opt Options) *Journal {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	bolt "go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 )
 
@@ -21,18 +22,51 @@ type tape struct {
 	writes []tapeWrite // guarded by mu
 }
 
+// tapeWrite is a write and what was published before.
 type tapeWrite struct {
 	write
-	meta      bool
 	published uint64
 }
 
-func (p *tape) note(j *Journal, b []byte, off int64) {
+// writeKind says when the file is synced: before and after a meta page, and after
+// a turn's writes to the log, which may be several.
+type writeKind int
+
+const (
+	dataWrite writeKind = iota
+	metaWrite
+	logWrite
+	logGoesOn
+)
+
+// synced reports whether the file is synced between two writes.
+func synced(before, after writeKind) bool {
+	return after == metaWrite || after == logWrite || before != dataWrite && after != logGoesOn
+}
+
+func (p *tape) note(j *Journal, b []byte, off int64, kind writeKind) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.on {
-		p.writes = append(p.writes, tapeWrite{write{off: off, data: bytes.Clone(b)}, isMeta(j.store.db, off), j.win.published()})
+		p.writes = append(p.writes, tapeWrite{write{off: off, data: bytes.Clone(b), kind: kind}, j.win.published()})
 	}
+}
+
+// kindOf returns the kind of a write of bbolt's.
+func kindOf(db *bolt.DB, off int64) writeKind {
+	if isMeta(db, off) {
+		return metaWrite
+	}
+	return dataWrite
+}
+
+// kindInLog returns the kind of a write to the log: a turn begins with its first
+// page.
+func kindInLog(w *writer, off int64) writeKind {
+	if l := &w.wal; off == l.region.at(l.next) {
+		return logWrite
+	}
+	return logGoesOn
 }
 
 // crash lets power fail at one of the writes of what is appended now, and goes
@@ -78,7 +112,7 @@ func (m *model) crash(t *rapid.T) {
 func crashImage(image []byte, writes []tapeWrite, r *rand.Rand) []byte {
 	var epoch []write
 	for i, w := range writes {
-		if w.meta || i > 0 && writes[i-1].meta {
+		if i > 0 && synced(writes[i-1].kind, w.kind) {
 			image = applyWrites(image, epoch, nil)
 			epoch = nil
 		}

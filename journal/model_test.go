@@ -32,8 +32,9 @@ func TestModel(t *testing.T) {
 			parkLimits:  rapid.SampledFrom([]parkLimits{{}, parkOften}).Draw(t, "parking"),
 			Key:         rapid.SampledFrom([]*Key{nil, modelKey}).Draw(t, "key"),
 			MaxAge:      rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "age"),
+			walPages:    rapid.SampledFrom([]int{noLog, 9, leastWAL}).Draw(t, "log"),
 		}}
-		m.opt.wrapCommit = m.faulty
+		m.opt.wrapCommit, m.opt.wrapLog = m.faulty, m.faultyLog
 		m.opt.Now = m.clock.Now
 		m.clock.now = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 		m.open(t)
@@ -113,6 +114,23 @@ func (m *model) faulty(commit commitFunc) commitFunc {
 	}
 }
 
+// faultyLog makes writes to the log fail likewise. A commit follows each.
+func (m *model) faultyLog(log logFunc) logFunc {
+	return func(turn logTurn) error {
+		kind := succeed
+		if f := m.faults.Load(); f != nil && len(*f) > 0 {
+			kind = (*f)[0]
+		}
+		if kind == failAbsent {
+			return errors.New("input/output error")
+		}
+		if err := log(turn); err != nil || kind == succeed {
+			return err
+		}
+		return errors.New("input/output error, but it was written")
+	}
+}
+
 func (m *model) open(t *rapid.T) {
 	m.opt.clocks = m.clock.since(m.clock.Now())
 	j, err := Open(m.path, m.opt)
@@ -128,14 +146,21 @@ func (m *model) open(t *rapid.T) {
 func (m *model) watch(t *rapid.T) {
 	err := m.j.inWriter(context.Background(), func(w *writer) error {
 		file := m.j.store.file
-		writeHook(t, m.j.store.db, func(b []byte, off int64) error {
-			m.tape.note(m.j, b, off)
+		look := func(b []byte, off int64) error {
 			info, err := file.Stat()
 			if err != nil || info.Size() > m.wall.Load() || off+int64(len(b)) > m.wall.Load() {
 				m.over.Store(max(info.Size(), off+int64(len(b))))
 			}
 			return nil
+		}
+		writeHook(t, m.j.store.db, func(b []byte, off int64) error {
+			m.tape.note(m.j, b, off, kindOf(m.j.store.db, off))
+			return look(b, off)
 		})
+		m.j.store.beforeLog = func(b []byte, off int64) error {
+			m.tape.note(m.j, b, off, kindInLog(w, off))
+			return look(b, off)
+		}
 		return nil
 	})
 	if err != nil {

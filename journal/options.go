@@ -32,17 +32,21 @@ type Options struct {
 	sealBytes   int                                         // default by MaxSize, see sealTarget
 	growBytes   int                                         // default growBatch
 	parkLimits  parkLimits                                  // default defaultParkLimits
+	walPages    int                                         // pages of the log; default by MaxSize, see logSize; negative: none
 	windowBytes int                                         // default windowBytes
 	queueBytes  int                                         // default queueBytes
 	outageRetry time.Duration                               // default outageRetry
 	roomWait    time.Duration                               // default roomWait
 	clocks      func() (wall time.Time, mono time.Duration) // one look at both; default by Now
 	wrapCommit  func(commitFunc) commitFunc
+	wrapLog     func(logFunc) logFunc
 	freeSpace   func(dir string) (int64, error) // bytes that may be written there; default freeSpace
 	vacuumStep  func(step string)               // called before each step of a vacuum that others could see; default nothing
 }
 
 type commitFunc func(*change) (outcome, error)
+
+type logFunc func(logTurn) error
 
 type openFunc func(path string, flag int, mode os.FileMode) (*os.File, error)
 

@@ -179,6 +179,7 @@ func (w *writer) catchUp() error {
 			if o.pending = w.nextPending(); o.pending == nil {
 				return nil
 			}
+			w.carry(o.pending)
 		}
 		if err := w.commitOnce(o.pending); err != nil {
 			return err
@@ -263,8 +264,10 @@ func (w *writer) flushed() error {
 	return nil
 }
 
-// finish ends an outage with the journal: it tries a last few times to write.
+// finish has the file take what the log holds, and ends an outage with the
+// journal: it tries a last few times to write.
 func (w *writer) finish() {
+	w.closeLog()
 	for try := 1; w.out != nil && try <= closingTries; try++ {
 		if try > 1 {
 			time.Sleep(roomRetry)

@@ -336,6 +336,7 @@ func TestSourceStalls(t *testing.T) {
 		c := j.NewCursor(0, event.AllTypes())
 		defer c.Close()
 		appendAll(t, j, bw(1, 100)...)
+		time.Sleep(time.Second) // the log is made
 		before := j.Stats().Commits
 		time.Sleep(6 * time.Hour)
 		if n := j.Stats().Commits - before; n != 0 {

@@ -229,6 +229,9 @@ func (p *parking) committed(c *change) {
 	}
 }
 
+// logged says that a small turn went into the log.
+func (p *parking) logged() { p.small++ }
+
 // mayPark reports whether it is quiet, and worth a look whether pages can be
 // parked.
 func (w *writer) mayPark() bool {

@@ -113,7 +113,7 @@ func TestDamageOfSumsAndParkedPages(t *testing.T) {
 
 // Nor does damage of a page that bbolt merges with where a transaction ends.
 func TestDamageBesideGivenBack(t *testing.T) {
-	j := openTest(t, "", Options{MaxSize: 64 << 20, parkLimits: parkSoon})
+	j := openTest(t, "", Options{walPages: noLog, MaxSize: 64 << 20, parkLimits: parkSoon})
 	appendAll(t, j, raw("650 BW 1 2"))
 	update := func(f func(tx *txn) error) {
 		t.Helper()
@@ -230,7 +230,7 @@ func scatter(t *testing.T, j *Journal, run int) {
 // What is parked in short runs does not keep a batch out that needs a long one:
 // what can be evicted has one.
 func TestLongRunBehindShortParkedOnes(t *testing.T) {
-	j := openTest(t, "", Options{MaxSize: 64 << 20, sealBytes: 256 << 10, parkLimits: parkSoon})
+	j := openTest(t, "", Options{walPages: noLog, MaxSize: 64 << 20, sealBytes: 256 << 10, parkLimits: parkSoon})
 	large := func(i int) { appendAll(t, j, raw("650 CIRC %d %s", i, noise(i, 100<<10))) }
 	for i := range 16 {
 		large(i)

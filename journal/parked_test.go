@@ -25,7 +25,7 @@ func parkedPages(t testing.TB, j *Journal) (n, free int) {
 // roomy is a journal of a few records with some 500 parked pages.
 func roomy(t *testing.T) (j *Journal, wires [][]byte) {
 	t.Helper()
-	j = openTest(t, "", Options{MaxSize: 64 << 20, sealBytes: 256 << 10, parkLimits: parkSoon})
+	j = openTest(t, "", Options{walPages: noLog, MaxSize: 64 << 20, sealBytes: 256 << 10, parkLimits: parkSoon})
 	wires = lagging(t, j, 3000)
 	if err := j.Pack(within(t)); err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 // written to it since: neither right after nor long after that.
 func TestGlance(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
-	j := openTest(t, path, Options{growBytes: 1})
+	j := openTest(t, path, Options{walPages: noLog, growBytes: 1})
 	for i := range 100 {
 		appendAll(t, j, bw(i, 1)...)
 	}

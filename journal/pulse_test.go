@@ -17,7 +17,7 @@ func TestPulse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fails, hangs := atomic.Bool{}, atomic.Bool{}
 		release := make(chan struct{})
-		j := openTest(t, "", Options{CommitDelay: time.Hour, wrapCommit: func(commit commitFunc) commitFunc {
+		j := openTest(t, "", Options{walPages: noLog, CommitDelay: time.Hour, wrapCommit: func(commit commitFunc) commitFunc {
 			return func(c *change) (outcome, error) {
 				if hangs.Load() {
 					<-release

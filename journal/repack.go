@@ -157,6 +157,9 @@ func (j *Journal) Pack(ctx context.Context) error {
 		if w.out != nil {
 			return w.out.err()
 		}
+		if err := w.settleLog(); err != nil {
+			return err
+		}
 		w.packed = append(w.packed, done)
 		w.turnIdle()
 		return nil

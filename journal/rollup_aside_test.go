@@ -132,7 +132,7 @@ func TestDamagedPagesOfRollupsStopNothing(t *testing.T) {
 			clock := &stepClock{now: noon}
 			var log lockedLog
 			path := filepath.Join(t.TempDir(), "journal.db")
-			j := openTest(t, path, Options{sealBytes: 4 << 10, Now: clock.Now, clocks: clock.since(noon), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			j := openTest(t, path, Options{walPages: noLog, sealBytes: 4 << 10, Now: clock.Now, clocks: clock.since(noon), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			n := 0
 			add := func() {
 				for i := range 60 {
@@ -187,7 +187,7 @@ func TestDamagedPagesOfRollupsStopNothing(t *testing.T) {
 			if v, err := Verify(path, nil); err == nil || v.Records != uint64(n) {
 				t.Errorf("Verify: %+v, %v", v, err)
 			}
-			j = openTest(t, path, Options{sealBytes: 4 << 10, Now: clock.Now, clocks: clock.since(noon)})
+			j = openTest(t, path, Options{walPages: noLog, sealBytes: 4 << 10, Now: clock.Now, clocks: clock.since(noon)})
 			add()
 			if _, err := j.Vacuum(within(t), Limits{}); err != nil {
 				t.Errorf("vacuum: %v", err)

@@ -148,19 +148,14 @@ func (l *rollupLimits) addEvicted(tx *txn, h header) error {
 
 // sumGiven sums, in a copy, the batches of the tail that are not copied.
 func sumGiven(from, to *txn, given uint64, opt Options) error {
-	tail, err := appendOnly(from, bucketTail)
+	walk, err := from.tailFrom(0)
 	if err != nil {
 		return err
 	}
 	l := rollupLimits{bytes: rollupBudget(opt.MaxSize), now: opt.Now}
-	c := tail.cursor()
-	for k, v := c.first(); k != nil; k, v = c.next() {
-		data, err := v.plain()
-		if err != nil {
-			return err
-		}
-		h, err := headerAt("tail", k, data)
-		if err != nil || h.last > given {
+	for {
+		h, data, ok, err := walk.next()
+		if !ok || err != nil || h.last > given {
 			return err
 		}
 		sums, err := batchSums("tail", data)
@@ -171,7 +166,6 @@ func sumGiven(from, to *txn, given uint64, opt Options) error {
 			return err
 		}
 	}
-	return nil
 }
 
 // batchSums sums a stored batch.

@@ -407,7 +407,7 @@ func appendDamaged(t *testing.T, name, path string, key *Key, sealBytes int) err
 // for a shorter journal.
 func TestDamageUnwrittenPage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
-	j := openTest(t, path, Options{growBytes: 1})
+	j := openTest(t, path, Options{walPages: noLog, growBytes: 1})
 	for i := range 100 { // more than fits into the root's page
 		appendAll(t, j, bw(i, 1)...)
 	}
@@ -545,7 +545,7 @@ func TestDamageEvictedMark(t *testing.T) {
 // A branch page that leads back to itself would use up the stack.
 func TestDamageCircle(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
-	j := openTest(t, path, Options{growBytes: 1})
+	j := openTest(t, path, Options{walPages: noLog, growBytes: 1})
 	for i := range 100 {
 		appendAll(t, j, bw(i, 1)...)
 	}

@@ -28,6 +28,12 @@ type store struct {
 	file   *os.File    // guarded by swap; what db holds, so that its lock can be released whatever db does
 	cipher *fileCipher // guarded by swap; nil: the file is not encrypted
 
+	logged    atomic.Pointer[[]logged]        // what the log holds that the buckets have not; nil: nothing
+	logRegion walRegion                       // of the file, as it was opened
+	logFound  walFound                        // likewise
+	logBuf    []byte                          // owned by the writer; scratch
+	beforeLog func(b []byte, off int64) error // tests: takes part in every write to the log; nil: nobody
+
 	note *lossNote // what the file said of missing events, until it is told; nil: nothing
 
 	unsynced  bool // owned by the writer; the folder may not know yet that the file has its name
@@ -60,6 +66,9 @@ func openStore(path string, opt Options, readOnly bool) (*store, error) {
 	}
 	if err == nil {
 		err = s.view(requireSchema)
+	}
+	if err == nil && !opt.keyless {
+		err = s.recoverLog()
 	}
 	if err != nil {
 		s.abandon()
@@ -202,13 +211,41 @@ func (s *store) view(f func(*txn) error) error {
 	s.swap.RLock()
 	defer s.swap.RUnlock()
 	return s.fence(func() error {
-		return closedError(s.db.View(func(tx *bolt.Tx) error { return f(&txn{tx, s.cipher}) }))
+		// In this order: what leaves the log meanwhile is in the buckets then.
+		var pages []logged
+		if p := s.logged.Load(); p != nil {
+			pages = *p
+		}
+		return closedError(s.db.View(func(tx *bolt.Tx) error {
+			return f(&txn{bolt: tx, cipher: s.cipher, logged: pages})
+		}))
 	})
 }
 
 // update runs f in the one read-write transaction. An error of the commit
 // itself is ambiguous: the transaction may be in the file.
 func (s *store) update(f func(*txn) error) error {
+	if err := s.ready(); err != nil {
+		return err
+	}
+	return s.write(func() error {
+		committing := false
+		err := s.db.Update(func(tx *bolt.Tx) error {
+			err := f(&txn{bolt: tx, cipher: s.cipher})
+			if err == nil {
+				err = signRoot(tx)
+			}
+			committing = err == nil
+			return err
+		})
+		// Without room a commit ends before it writes.
+		s.unsettled = err != nil && committing && !errors.Is(err, berrors.ErrMaxSizeReached)
+		return closedError(err)
+	})
+}
+
+// ready makes durable what the next write relies on.
+func (s *store) ready() error {
 	if s.unsynced {
 		if err := syncFolder(filepath.Dir(s.path)); err != nil {
 			return errors.Join(errFolder, err)
@@ -221,20 +258,7 @@ func (s *store) update(f func(*txn) error) error {
 		}
 		s.unsettled = false
 	}
-	return s.write(func() error {
-		committing := false
-		err := s.db.Update(func(tx *bolt.Tx) error {
-			err := f(&txn{tx, s.cipher})
-			if err == nil {
-				err = signRoot(tx)
-			}
-			committing = err == nil
-			return err
-		})
-		// Without room a commit ends before it writes.
-		s.unsettled = err != nil && committing && !errors.Is(err, berrors.ErrMaxSizeReached)
-		return closedError(err)
-	})
+	return nil
 }
 
 // settle makes what the file says now durable, before the next transaction

@@ -62,6 +62,7 @@ type syncWatch struct {
 	mu     sync.Mutex
 	begun  bool // guarded by mu; the transaction has written something
 	looked int  // guarded by mu
+	logged int  // owned by the writer: how often the log was written
 	bad    []string
 }
 
@@ -83,6 +84,16 @@ func (s *syncWatch) open(path string, opt Options) *Journal {
 			return out, err
 		}
 	}
+	opt.wrapLog = func(log logFunc) logFunc {
+		return func(turn logTurn) error {
+			err := log(turn)
+			if err == nil {
+				s.logged++
+				s.look("the log's return")
+			}
+			return err
+		}
+	}
 	var f *os.File
 	s.t.Cleanup(func() { _ = f.Close() }) // behind the journal, which seals on by itself
 	j := openTest(s.t, path, opt)
@@ -99,6 +110,17 @@ func (s *syncWatch) open(path string, opt Options) *Journal {
 
 // hook looks before every write that relies on a sync.
 func (s *syncWatch) hook(j *Journal) {
+	if err := j.inWriter(within(s.t), func(w *writer) error {
+		j.store.beforeLog = func(b []byte, off int64) error {
+			if kindInLog(w, off) == logWrite {
+				s.look("a page of the log")
+			}
+			return nil
+		}
+		return nil
+	}); err != nil {
+		s.t.Fatal(err)
+	}
 	writeHook(s.t, j.store.db, func(b []byte, off int64) error {
 		s.mu.Lock()
 		first := !s.begun
@@ -172,14 +194,16 @@ func TestSyncedBeforeItCounts(t *testing.T) {
 	}
 	closeTest(t, j)
 	s.look("Close's return")
-	s.check(150)
+	if s.check(150); s.logged < 5 {
+		t.Errorf("the log was written %d times", s.logged)
+	}
 }
 
 // The watch sees it if the syncs are left out.
 func TestMissingSyncIsSeen(t *testing.T) {
 	needCachestat(t)
 	s := &syncWatch{t: t}
-	j := s.open("", Options{})
+	j := s.open("", Options{walPages: noLog})
 	j.store.db.NoSync = true
 	for i := range 20 {
 		appendAll(t, j, bw(i, 1)...)
@@ -247,7 +271,7 @@ func TestSyncedAfterFailedSync(t *testing.T) {
 	needCachestat(t)
 	sw := &faultSwitch{t: t}
 	s := &syncWatch{t: t}
-	j := s.open("", Options{openFile: sw.open, wrapCommit: func(commit commitFunc) commitFunc {
+	j := s.open("", Options{walPages: noLog, openFile: sw.open, wrapCommit: func(commit commitFunc) commitFunc {
 		return func(c *change) (outcome, error) {
 			sw.heal()
 			return commit(c)

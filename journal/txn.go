@@ -12,6 +12,7 @@ import (
 type txn struct {
 	bolt   *bolt.Tx
 	cipher *fileCipher
+	logged []logged // of a transaction that reads: what follows the tail, or was taken by it
 }
 
 // bucket is one of the file's buckets in a transaction.

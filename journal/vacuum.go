@@ -98,7 +98,7 @@ func vacuumOptions(path string, l Limits) (Options, error) {
 // packFile packs what a recorder that stopped has left as it was committed. It
 // reports whether there was anything.
 func packFile(ctx context.Context, path string, opt Options) (bool, error) {
-	opt.parkLimits.off = true // what becomes free is left behind: nobody need write zeros to it
+	opt.parkLimits.off, opt.walPages = true, -1 // what becomes free is left behind: nobody need write zeros to it
 	j, err := Open(path, opt)
 	if err != nil {
 		return false, err
@@ -257,6 +257,9 @@ func (j *Journal) swapIn(w *writer, c *copier, v *Vacuumed) error {
 	if w.out != nil {
 		return w.out.err() // what is pending may be in the file, or not
 	}
+	if err := w.settleLog(); err != nil {
+		return err
+	}
 	for more := true; more; {
 		var err error
 		if more, err = c.blocks(); err != nil {
@@ -278,7 +281,8 @@ func (j *Journal) swapIn(w *writer, c *copier, v *Vacuumed) error {
 	c.draft, j.store.unsynced = "", err != nil
 	j.opt.vacuumStep("swap")
 	c.old = j.store.takeOver(c.dst)
-	opt := j.limited() // they may have changed since the copy began
+	_ = w.wal.open(walRegion{}, &walFound{}) // the new file has none yet
+	opt := j.limited()                       // they may have changed since the copy began
 	j.store.setMaxSize(opt.MaxSize)
 	err = j.committer.reset(opt)
 	w.tail.evicted(v.First - 1)

@@ -442,7 +442,7 @@ func TestLoweredLimit(t *testing.T) {
 // Meanwhile no batch grows over it.
 func TestVacuumFromTheMiddleOfTheTail(t *testing.T) {
 	clock := &stepClock{now: noon}
-	j := openTest(t, "", Options{Now: clock.Now, clocks: clock.since(noon)})
+	j := openTest(t, "", Options{walPages: noLog, Now: clock.Now, clocks: clock.since(noon)})
 	tail := func() (all []header) {
 		if err := j.inWriter(within(t), func(w *writer) error { all = slices.Clone(w.tail.batches); return nil }); err != nil {
 			t.Fatal(err)

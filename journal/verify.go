@@ -122,6 +122,7 @@ func (v *verifier) file() error {
 	v.summaries(t, buckets)
 	v.blocks(t, buckets)
 	v.tail(t, buckets)
+	v.wal(t, buckets)
 	v.sessions(t, buckets)
 	v.sums(t, buckets)
 	v.parked(t, buckets)

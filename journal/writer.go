@@ -16,13 +16,15 @@ import (
 // with the test that fails if it does not:
 //
 //  1. (G1) A record is published with its number only after the commit that
-//     holds it has returned nil. (TestCrashImages)
+//     holds it, or the sync of the log (wal.go), has returned nil.
+//     (TestCrashImages)
 //  2. (G2) Publication is in the order of the queue, live-only events
 //     included: everything that one turn takes is published at once, after
 //     its commit. (TestWriterLiveOnly)
 //  3. Sequence numbers have no hole and are never used twice: the next number
-//     moves on only after a commit that returned nil, and the commit itself
-//     checks that its first record follows the last one in the file.
+//     moves on only after a commit or a sync of the log that returned nil, and
+//     the commit itself checks that its first record follows the last one in the
+//     file.
 //     (TestModel)
 //  4. A failed commit is ambiguous: bbolt may have written it. So nothing is
 //     taken back: the same batch under the same first number is committed
@@ -34,8 +36,9 @@ import (
 // One turn:
 //
 //	take everything that has arrived, up to a block's size, of one session
-//	number the recorded ones, encode them as one batch
-//	commit(batch, finished seal, evictions), once more after an error
+//	number the recorded ones
+//	log them if they are few; else encode them as one batch, and
+//	commit(what the log holds, batch, finished seal, evictions), once more after an error
 //	publish(records), or begin an outage
 //	hand the tail to the sealer if it is full
 //
@@ -58,6 +61,9 @@ import (
 // writerEnv is all that the writer sees of the world.
 type writerEnv struct {
 	commit  commitFunc                            // nil: all of it is durable
+	log     logFunc                               // writes pages of the log; nil: they are on disk
+	overlay func(pages []logged)                  // what readers see behind the tail
+	findLog func() (walRegion, error)             // where it lies, once it is made
 	expired func() bool                           // whether records are past the age limit
 	reread  func() (last uint64, err error)       // last record in the file, after a failed commit
 	publish func(recs []Record, bits []uint8)     // gives both away
@@ -93,6 +99,7 @@ type writer struct {
 	session   *Session // current one; nil before the first
 	tail      tail
 	grower    grower
+	wal       wal
 	storedMax int   // bytes that one stored batch may have
 	sealing   bool  // the sealer works on batches at the tail's head
 	ready     *seal // a finished block that the next commit puts in
@@ -172,6 +179,8 @@ func (w *writer) run() {
 			return
 		case w.grower.unprepared() && w.out == nil:
 			w.prepare()
+		case w.mayMakeLog():
+			w.makeLog()
 		case w.mayPark():
 			w.park()
 		default:
@@ -205,12 +214,21 @@ func (w *writer) rest(idle <-chan time.Time) {
 		w.takeSeal(res)
 		w.turnIdle()
 	case <-idle:
-		w.turnIdle()
+		w.turnMinute()
 	case <-quiet:
 		w.turnIdle()
 	case <-w.out.tick():
 		w.resume()
 	}
+}
+
+// turnMinute is what an idle writer does every minute: nothing stays in the log
+// for longer.
+func (w *writer) turnMinute() {
+	if w.out == nil && w.settleLog() != nil {
+		return
+	}
+	w.turnIdle()
 }
 
 // turnIdle commits what has to be done though no event has come.
@@ -273,11 +291,19 @@ func (w *writer) turn(items []item, dropped tally) {
 
 // group commits events together and publishes them.
 func (w *writer) group(items []item, dropped tally) {
+	if !w.wal.empty() && itemBytes(items) > joinedMost {
+		_ = w.settleLog() // an outage begins where it fails
+	}
 	if w.out != nil {
 		w.deliver(items, dropped)
 		return
 	}
 	b := w.number(items, dropped)
+	if w.logAhead(b) {
+		w.counts.add(b)
+		w.env.publish(b.recs, b.bits)
+		return
+	}
 	if w.encode(b); len(b.data) > w.storedMax || int(b.hdr.raw) > maxPayload {
 		// Only an event that is a batch alone can be that large.
 		w.log.Warn("an event is too large for the journal's limit and is not recorded; raise --max-size to keep such events",
@@ -404,8 +430,11 @@ func (w *writer) apply(c *change) error {
 	if w.mayPromote() {
 		c.promote = w.tail.blocks()
 	}
-	c.toBlock = c.batch != nil && w.tail.empty() && w.tail.large(&c.batch.hdr)
-	c.grown = w.grow(c)
+	w.carry(c)
+	c.toBlock = c.batch != nil && c.grown == nil && w.tail.empty() && w.tail.large(&c.batch.hdr)
+	if c.grown == nil {
+		c.grown = w.grow(c)
+	}
 	if err := w.commit(c); err != nil {
 		w.beginOutage(c, err)
 		return w.out.err()
@@ -478,16 +507,17 @@ func (w *writer) settleTail(c *change, out outcome) {
 	for _, what := range out.sums {
 		w.log.Error("kept sums of the bandwidth were damaged; records are written on, and `torjournal verify` tells what is set aside: see whether the disk fails", "sums", what)
 	}
-	if c.batch != nil {
-		w.next = c.batch.hdr.last + 1
+	if c.appends() {
 		hdr, _ := c.stored()
+		w.next = hdr.last + 1
 		if c.toBlock {
 			w.repack.look(hdr.first)
 		} else {
 			w.tail.grow(len(c.replaced()), hdr)
 		}
-		w.grower.settled(c.grown)
+		w.settledLog(c)
 	}
+	w.wal.rest = max(0, w.wal.rest-1)
 	w.tail.evicted(out.evicted)
 	w.env.evicted(out.evicted)
 }

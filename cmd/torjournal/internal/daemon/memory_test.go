@@ -19,7 +19,7 @@ import (
 // bounds are the constants that MEMORY.md names, as it reckons with them.
 var bounds = map[string]int64{
 	"journal.queueBytes": 8 << 20, "journal.turnBytes": 1 << 20, "journal.turnEvents": 8192, "journal.windowBytes": 8 << 20,
-	"journal.scratchKept": 5 << 18, "journal.oldRaw": 64 << 10, "journal.zstdWindow": 1 << 20, "journal.blockEvents": 64 << 10, "journal.cachedBlocks": 2, "journal.chunkBytes": 32 << 10,
+	"journal.scratchKept": 5 << 18, "journal.oldRaw": 64 << 10, "journal.walPages": 64, "journal.zstdWindow": 1 << 20, "journal.blockEvents": 64 << 10, "journal.cachedBlocks": 2, "journal.chunkBytes": 32 << 10,
 	"journal.chunkRecords": 64, "journal.copyChunk": 4 << 20, "control.readBuffer": 512, "control.writeBuffer": 16 << 10,
 	"control.historyHeap": 16 << 20, "control.maxFilters": 16 << 20, "control.smallCommand": 1 << 10, "control.maxShown": 1 << 10, "control.maxGuessers": 1024,
 	"control.maxIncoming": 8 << 20, "control.maxAnswers": 4 << 20, "control.maxCompressed": 16, "control.secureConnections": 256, "control.packCost": 700 << 10, "controlport.maxAnswer": 256 << 10, "controlport.maxEvent": 32 << 20, "controlport.maxReply": 32 << 20, "daemon.maxFetches": 8, "daemon.HeapBudget": 62 << 20,

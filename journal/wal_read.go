@@ -1,0 +1,199 @@
+package journal
+
+import (
+	"errors"
+	"io"
+	"slices"
+)
+
+// walFound is what lies in a log.
+type walFound struct {
+	pages   []logged // that continue the buckets
+	next    int      // number of the page behind them
+	used    bool     // not all pages are zeros
+	unclean bool     // that one, or another that a turn may take, is not zeros
+}
+
+// findLog returns where the log of a file lies.
+func findLog(r io.ReaderAt) (walRegion, error) {
+	meta, err := newestMeta(r)
+	if err != nil {
+		return walRegion{}, err
+	}
+	var bad error
+	t := newTree(r, meta, func(err error) { bad = errors.Join(bad, err) })
+	b, ok := t.buckets()[string(bucketWAL)]
+	if !ok || bad != nil {
+		return walRegion{}, nil // what is wrong with the root others tell
+	}
+	return t.walRegion(b)
+}
+
+// walRegion returns where the log lies that b is the bucket of.
+func (t *tree) walRegion(b treeBucket) (r walRegion, err error) {
+	broken := t.broken
+	t.broken = false
+	t.each(b, func(e element) {
+		if string(e.key) == string(keyValue) && !e.bucket {
+			r = regionIn(e.off, e.size, int(t.meta.pageSize))
+		}
+	})
+	if t.broken || r.pages == 0 {
+		err = damaged("wal", 0, "where the log lies cannot be read; the newest records may be missing")
+	}
+	t.broken = t.broken || broken
+	return r, err
+}
+
+// regionIn returns the whole pages in a value.
+func regionIn(off, size int64, pageSize int) walRegion {
+	page := int64(pageSize)
+	first, end := (off+page-1)/page, (off+size)/page
+	if end <= first {
+		return walRegion{}
+	}
+	return walRegion{off: first * page, pages: int(end - first), pageSize: pageSize}
+}
+
+// walPage is one page of a log as it lies in the file.
+type walPage struct {
+	logged     // if it is whole
+	part   int // likewise: its place in its turn
+	state  pageState
+}
+
+type pageState int
+
+const (
+	zeroPage pageState = iota
+	wholePage
+	tornPage // some of its sectors are zeros: the power may have failed while it was written
+	badPage
+)
+
+// read looks at the log of a file whose buckets end with record last. decrypt
+// returns the envelope that a page holds, or what it is given if nothing is
+// encrypted. The error is a *DamageError or the file's.
+func (w *walRegion) read(r io.ReaderAt, last uint64, decrypt func([]byte) ([]byte, error)) (found walFound, err error) {
+	buf := make([]byte, w.pages*w.pageSize)
+	if _, err := r.ReadAt(buf, w.off); err != nil {
+		return found, endError(err)
+	}
+	all := make([]walPage, w.pages)
+	first, before, newest := -1, -1, -1 // of the log, the newest of before, the newest
+	for i := range all {
+		p := &all[i]
+		p.parse(buf[i*w.pageSize:][:w.pageSize], decrypt)
+		found.used = found.used || p.state != zeroPage
+		if p.state != wholePage {
+			continue
+		}
+		if p.hdr.first == last+1 {
+			first = i
+		}
+		if p.hdr.last <= last && (before < 0 || p.hdr.last > all[before].hdr.last) {
+			before = i
+		}
+		if newest < 0 || p.hdr.last > all[newest].hdr.last {
+			newest = i
+		}
+	}
+	if found.next = before + 1; first >= 0 {
+		found.next = first
+	}
+	found.next %= w.pages
+	for p := &all[found.next]; p.state == wholePage && p.hdr.first == last+1; p = &all[found.next] {
+		found.pages, last = append(found.pages, p.logged), p.hdr.last
+		found.next = (found.next + 1) % w.pages
+	}
+	if newest >= 0 && all[newest].hdr.last > last {
+		// A turn that was cut short may have left this one of its pages, and not
+		// another one before it.
+		p := &all[newest]
+		if begun := newest - p.part; p.part == 0 || (found.next-begun+w.pages)%w.pages > p.part {
+			return found, missing("wal", last+1, max(last+1, p.hdr.first-1))
+		}
+	}
+	if all[found.next].state == badPage {
+		return found, damaged("wal", last+1, "what was written last cannot be read")
+	}
+	for i := range walAhead {
+		found.unclean = found.unclean || all[(found.next+i)%w.pages].state != zeroPage
+	}
+	return found, nil
+}
+
+// sectorSize is what a disk writes as a whole, whatever happens.
+const sectorSize = 512
+
+// parse finds out what a page is.
+func (p *walPage) parse(page []byte, decrypt func([]byte) ([]byte, error)) {
+	if isZero(page) {
+		return
+	}
+	if data, err := decrypt(page[:sizeInPage(page)]); err == nil {
+		if h, _, rest, err := splitEnvelope(data); err == nil && len(rest) == 0 {
+			p.logged, p.part, p.state = logged{h, data}, int(data[partOffset]), wholePage
+			return
+		}
+	}
+	p.state = badPage
+	for sector := range slices.Chunk(page, sectorSize) {
+		if isZero(sector) {
+			p.state = tornPage
+		}
+	}
+}
+
+// sizeInPage returns how long the page says that it is what it holds.
+func sizeInPage(page []byte) int {
+	size := 0
+	if isCryptogram(page) {
+		if c, err := parseCryptogram(page); err == nil {
+			size = c.stored()
+		}
+	} else if h, err := parseHeader(page); err == nil {
+		size = h.size()
+	}
+	return min(size, len(page))
+}
+
+// recoverLog finds the log of the open file, and what is in it that the
+// buckets have not.
+func (s *store) recoverLog() error {
+	r, err := findLog(s.file)
+	if err != nil || r.pages == 0 {
+		return err
+	}
+	last, err := s.reread()
+	if err != nil {
+		return err
+	}
+	found, err := r.read(s.file, last, func(data []byte) ([]byte, error) { return s.cipher.decrypt(nil, kindBatch, nil, data) })
+	if err != nil {
+		return err
+	}
+	s.logRegion, s.logFound = r, found
+	s.overlay(found.pages)
+	return nil
+}
+
+func isZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// overlay sets what readers see behind the tail.
+func (s *store) overlay(pages []logged) { s.logged.Store(&pages) }
+
+// newestLogged returns the header of the log's last page, nil if it is empty.
+func (tx *txn) newestLogged() *header {
+	if n := len(tx.logged); n > 0 {
+		return &tx.logged[n-1].hdr
+	}
+	return nil
+}
