@@ -57,6 +57,27 @@ type Maker[T any] interface {
 	Again()
 }
 
+// LineMaker is a Maker that is told how the lines of some records were put together,
+// and makes the same of them as Make.
+type LineMaker[T any] interface {
+	Maker[T]
+	MakeOf(*Record, *Line) T
+}
+
+// makerOf returns what makes something of a record that may have no Line.
+func makerOf[T any](m Maker[T]) func(*Record, *Line) T {
+	of, ok := m.(LineMaker[T])
+	if !ok {
+		return func(rec *Record, _ *Line) T { return m.Make(rec) }
+	}
+	return func(rec *Record, line *Line) T {
+		if line == nil {
+			return m.Make(rec)
+		}
+		return of.MakeOf(rec, line)
+	}
+}
+
 // Making is Records with what a Maker makes of each record. There may be many
 // of them: they work ahead of the walk, and on records that the walk does not
 // come to any more. What is yielded, the Wire and what it was made to, is there
@@ -66,7 +87,7 @@ func Making[T any](ctx context.Context, rd Reader, r Range, maker func() Maker[T
 }
 
 // making is Making; again says whether wire forms that the walk has passed may be
-// written over.
+// written over, and whether Makers look at a Line.
 func making[T any](ctx context.Context, rd Reader, r Range, maker func() Maker[T], again bool) iter.Seq2[*Made[T], error] {
 	return func(yield func(*Made[T], error) bool) {
 		w := walk[T]{rd: rd, r: r, maker: maker, again: again, yield: yield, next: max(r.From, 1)}
@@ -94,7 +115,8 @@ type walk[T any] struct {
 	yield func(*Made[T], error) bool
 	next  uint64 // number of the record to look at next
 	made  Made[T]
-	own   Maker[T] // of what is not made ahead; nil: not needed so far
+	own   Maker[T]               // of what is not made ahead; nil: not needed so far
+	of    func(*Record, *Line) T // own's
 }
 
 func (w *walk[T]) more() bool { return w.r.To == 0 || w.next <= w.r.To }
@@ -124,10 +146,11 @@ func (w *walk[T]) rest() Range {
 func (w *walk[T]) each(st Stored) bool {
 	if w.own == nil {
 		w.own = w.maker()
+		w.of = makerOf(w.own)
 	}
 	more := true
-	err := st.Each(w.rest(), func(rec *Record) bool {
-		w.made.Record, w.made.As = *rec, w.own.Make(rec)
+	err := st.each(w.rest(), w.again, nil, func(rec *Record, line *Line) bool {
+		w.made.Record, w.made.As = *rec, w.of(rec, line)
 		more = w.yield(&w.made, nil)
 		w.own.Again()
 		return more
@@ -154,8 +177,9 @@ type job[T any] struct {
 // portion is some records that a decoder hands over at once.
 type portion[T any] struct {
 	made  []Made[T]
-	maker Maker[T] // of these
-	wires [][]byte // buffers of wire forms: those in which the last records are some of these, and free ones
+	maker Maker[T]               // of these
+	of    func(*Record, *Line) T // maker's
+	wires [][]byte               // buffers of wire forms: those in which the last records are some of these, and free ones
 }
 
 // portions bounds what a decoder has done before somebody takes it: a block of the
@@ -236,7 +260,8 @@ func (j *job[T]) decode(ctx context.Context, maker func() Maker[T], again bool, 
 		case part = <-spare:
 			wires.free, part.wires = append(wires.free, part.wires...), part.wires[:0]
 		default:
-			part = &portion[T]{made: make([]Made[T], 0, portionRecords), maker: maker()}
+			m := maker()
+			part = &portion[T]{made: make([]Made[T], 0, portionRecords), maker: m, of: makerOf(m)}
 		}
 	}
 	send := func() bool {
@@ -256,9 +281,11 @@ func (j *job[T]) decode(ctx context.Context, maker func() Maker[T], again bool, 
 			return wires.next(n)
 		}
 	}
-	err := j.st.each(j.r, room, func(rec *Record) bool {
+	err := j.st.each(j.r, again, room, func(rec *Record, line *Line) bool {
 		begin()
-		part.made = append(part.made, Made[T]{*rec, part.maker.Make(rec)})
+		n := len(part.made)
+		part.made = part.made[:n+1]
+		part.made[n].Record, part.made[n].As = *rec, part.of(rec, line)
 		return len(part.made) < portionRecords || send()
 	})
 	if wires.some() {

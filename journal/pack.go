@@ -57,16 +57,26 @@ func (p *packer) encode(recs []Record) (header, []byte) {
 // them. = 2 MiB each, as many as there are goroutines that decode at once.
 var decoders = sync.Pool{New: func() any { return columns.NewDecoder(unzstd) }}
 
+// Line says of a record how its line was put together, see columns.Line.
+type Line = columns.Line
+
 // eachOfColumns is eachRecord for a payload by columns.
 func eachOfColumns(h header, stored []byte, r Range, room func(int) []byte, rec *Record, visit func(*Record) bool) (more bool, err error) {
+	return eachLine(h, stored, r, false, room, rec, func(rec *Record, _ *Line) bool { return visit(rec) })
+}
+
+// eachLine is eachOfColumns; lines says whether visit is to get the Line of a record
+// that has one.
+func eachLine(h header, stored []byte, r Range, lines bool, room func(int) []byte, rec *Record, visit func(*Record, *Line) bool) (more bool, err error) {
 	d := decoders.Get().(*columns.Decoder)
 	defer decoders.Put(d)
 	more = true
 	want := r.columns(&h)
-	want.Room = room
+	want.Room, want.Line = room, lines
+	rec.Session = h.session
 	err = d.Decode(stored, int(h.count()), int(h.raw), want, func(i int, row columns.Row) bool {
 		rec.Seq, rec.Time, rec.Type, rec.Wire = h.first+uint64(i), arrival(row.Time), event.Type(row.Type), row.Wire
-		more = visit(rec)
+		more = visit(rec, row.Line)
 		return more
 	})
 	return more, err

@@ -62,16 +62,23 @@ func (s Stored) Decode(types event.Set) (out []Record, err error) {
 // Record is visit's to copy and not to keep; its Wire stays valid as long as it
 // is referenced. The error is a *DamageError, and visit may have been called
 // before.
-func (s Stored) Each(r Range, visit func(*Record) bool) error { return s.each(r, nil, visit) }
+func (s Stored) Each(r Range, visit func(*Record) bool) error {
+	return s.each(r, false, nil, func(rec *Record, _ *Line) bool { return visit(rec) })
+}
 
-// each is Each; room is eachRecord's.
-func (s Stored) each(r Range, room func(int) []byte, visit func(*Record) bool) error {
+// each is Each; lines says whether visit is to get the Line of a record that has
+// one, room is eachRecord's.
+func (s Stored) each(r Range, lines bool, room func(int) []byte, visit func(*Record, *Line) bool) error {
 	rec := new(Record)
+	lineless := func(rec *Record) bool { return visit(rec, nil) }
 	return s.batches(func(h header, payload []byte) (bool, error) {
 		if r.Session != 0 && h.session != r.Session {
 			return true, nil
 		}
-		return eachRecord(h, payload, r, room, rec, visit)
+		if h.codec == codecColumns {
+			return eachLine(h, payload, r, lines, room, rec, visit)
+		}
+		return eachRecord(h, payload, r, room, rec, lineless)
 	})
 }
 
@@ -118,4 +125,4 @@ func Records(ctx context.Context, rd Reader, r Range) iter.Seq2[Record, error] {
 type nothing struct{}
 
 func (nothing) Make(*Record) (_ struct{}) { return }
-func (nothing) Again()                    {}
+func (nothing) Again()                           {}

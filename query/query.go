@@ -72,6 +72,16 @@ func newParsing() journal.Maker[event.Event] { return new(parsing) }
 // Make is journal.Maker's.
 func (p *parsing) Make(rec *journal.Record) event.Event { return orNil(p.room.ParseInPlace(rec.Wire)) }
 
+// MakeOf is journal.LineMaker's.
+func (p *parsing) MakeOf(rec *journal.Record, line *journal.Line) event.Event {
+	mold, ok := line.Form.Known.(*event.Mold)
+	if !ok {
+		mold = new(event.Mold)
+		line.Form.Known = mold
+	}
+	return orNil(p.room.ParseAlike(mold, rec.Wire, line.Cells))
+}
+
 // Again is journal.Maker's.
 func (p *parsing) Again() { p.room.Reset() }
 

@@ -114,6 +114,51 @@ func compareRows(t *testing.T, j *journal.Journal, cut int) {
 	}
 }
 
+// What is read of a block by columns is what each record says alone.
+func TestParsedIsWhatIsRecorded(t *testing.T) {
+	files := corpora(t)
+	if testing.Short() {
+		files = files[:1]
+	}
+	for _, file := range files {
+		m := corpus(t, file)
+		path := filepath.Join(t.TempDir(), "journal.db")
+		j, err := journal.Open(path, journal.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := j.BeginImport(t.Context(), event.Source{Name: "corpus"}, m.recs[0].Time); err != nil {
+			t.Fatal(err)
+		}
+		var past []journal.Arrival
+		for _, rec := range m.recs {
+			past = append(past, journal.Arrival{Time: rec.Time, Wire: rec.Wire})
+		}
+		if err := j.Import(t.Context(), past); err != nil {
+			t.Fatal(err)
+		}
+		if err := j.Pack(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for rec, err := range (stored{j}).Parsed(t.Context(), journal.Range{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := parse(&rec.Record); !reflect.DeepEqual(rec.As, want) || string(rec.Wire) != string(m.recs[n].Wire) {
+				t.Fatalf("%s: record %d, %q, says %+v\nalone %+v", file, rec.Seq, rec.Wire, rec.As, want)
+			}
+			n++
+		}
+		if n != len(m.recs) {
+			t.Errorf("%s: %d records, want %d", file, n, len(m.recs))
+		}
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // The exported functions, on a journal file that nobody writes.
 func TestAnswersFromAFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")

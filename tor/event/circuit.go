@@ -48,6 +48,58 @@ func (c *Circuit) Format() []byte {
 	return c.close(b)
 }
 
+// The fields that are words of a line have numbers: ID, status or event and path,
+// then CircuitInfo's, then those of the event itself.
+const (
+	pathField      = 2
+	firstInfoField = 3
+	infoFields     = 9
+	lastInfoField  = firstInfoField + infoFields - 1
+
+	circuitFields      = lastInfoField + 3
+	circuitMinorFields = lastInfoField + 4
+)
+
+// field returns the field of that number.
+func (c *Circuit) field(n int) *string {
+	switch n {
+	case 0:
+		return &c.ID
+	case 1:
+		return &c.Status
+	case pathField:
+		return (*string)(&c.Path)
+	case lastInfoField + 1:
+		return &c.Reason
+	case lastInfoField + 2:
+		return &c.RemoteReason
+	}
+	return c.CircuitInfo.field(n - firstInfoField)
+}
+
+// field returns the field of that number, from 0.
+func (c *CircuitInfo) field(n int) *string {
+	switch n {
+	case 0:
+		return &c.BuildFlags
+	case 1:
+		return &c.Purpose
+	case 2:
+		return &c.HSState
+	case 3:
+		return &c.RendQuery
+	case 4:
+		return &c.TimeCreated
+	case 5:
+		return &c.SocksUsername
+	case 6:
+		return &c.SocksPassword
+	case 7:
+		return &c.HSPoW
+	}
+	return &c.ConfluxID
+}
+
 func readCircuit(c *Circuit, s *scanner) *Circuit {
 	c.ID, c.Status, c.Path = s.word(), s.word(), Path(s.optional())
 	c.CircuitInfo.begin(s)
@@ -147,6 +199,25 @@ func (c *CircuitMinor) Format() []byte {
 	b = c.plain(b, infoKeywords+1, "OLD_HS_STATE", c.OldHSState)
 	b = c.plain(b, infoKeywords+2, "OLD_TIME_CREATED", c.OldTimeCreated)
 	return c.close(b)
+}
+
+// field returns the field of that number, as Circuit's.
+func (c *CircuitMinor) field(n int) *string {
+	switch n {
+	case 0:
+		return &c.ID
+	case 1:
+		return &c.Event
+	case pathField:
+		return (*string)(&c.Path)
+	case lastInfoField + 1:
+		return &c.OldPurpose
+	case lastInfoField + 2:
+		return &c.OldHSState
+	case lastInfoField + 3:
+		return &c.OldTimeCreated
+	}
+	return c.CircuitInfo.field(n - firstInfoField)
 }
 
 func readCircuitMinor(c *CircuitMinor, s *scanner) *CircuitMinor {

@@ -17,6 +17,7 @@ type columnReader struct {
 	words []span   // by number, in text
 	after ranks
 	text  bytesReader
+	odd   bool // one of words is no word of a line, but several
 
 	// Numbers and times.
 	head numbersHead
@@ -140,7 +141,13 @@ func (c *columnReader) newWord() bool {
 		c.text.at += n + 1
 	}
 	c.words = append(c.words, w)
+	c.odd = c.odd || isOdd(c.text.data[w.from:w.to])
 	return true
+}
+
+// isOdd reports whether b has what ends a word.
+func isOdd(b []byte) bool {
+	return bytes.IndexByte(b, ' ') >= 0 || bytes.IndexByte(b, '\r') >= 0 || bytes.IndexByte(b, '\n') >= 0
 }
 
 // number reads the column's next value.
@@ -174,6 +181,7 @@ func (c *columnReader) number(ent uint32, arrival int64) int64 {
 type hopReader struct {
 	text  []byte
 	spans []span   // each with its comma
+	odd   bool     // as columnReader's
 	paths []uint32 // room for the hops of new paths
 	used  int      // of paths
 }
@@ -197,7 +205,7 @@ func (h *hopReader) split(b []byte, limit int) error {
 	if n > limit || len(b) > 0 && b[len(b)-1] != ',' {
 		return fmt.Errorf("columns: the hops do not parse")
 	}
-	h.text, h.spans, h.used = b, resize(h.spans, n), 0
+	h.text, h.spans, h.used, h.odd = b, resize(h.spans, n), 0, isOdd(b)
 	from := 0
 	for i := range h.spans {
 		to := from + bytes.IndexByte(b[from:], ',')

@@ -46,6 +46,21 @@ type Row struct {
 	Type string // as in the wire form
 	Time int64  // arrival, µs since 1970 UTC
 	Wire []byte
+	Line *Line // a Decoder's, of how Wire was put together; nil: that is not known
+}
+
+// Line says how a wire form was put together from the texts that all of its form
+// share, and from the cells between them, none of which has a blank, a CR or an LF.
+// It is the decoder's, and there until the next row.
+type Line struct {
+	Form  *Form
+	Cells []uint32 // where each cell begins and ends in the wire form, in turn
+}
+
+// Form is what some wire forms of a block have in common. It is there as long as
+// the block is decoded, and for one goroutine.
+type Form struct {
+	Known any // what who gets the rows has found out about it; nil at first
 }
 
 // kind is how a column codes its values.

@@ -116,6 +116,32 @@ func TestBlocksStandAlone(t *testing.T) {
 	checkSame(t, d, first, rows[:700], nil)
 }
 
+// What has several words in a cell has no Line; other records do, where they are
+// wanted.
+func TestLines(t *testing.T) {
+	e, d := newPair(t)
+	rows := life(3000)
+	usual := len(rows)
+	rows = append(rows, row(0, "650+NS\r\nr a b\r\n.\r\n650 OK\r\n"), row(0, "650 BW 1 2\r\nmore"), row(0, "650 LONG"+strings.Repeat(" 7", 100)+"\r\n"), row(0, "650 CIRC a\rb7 BUILT\r\n"))
+	check := func(rows []Row, usual int) {
+		t.Helper()
+		data := encode(t, e, rows)
+		for _, lines := range []bool{true, false} {
+			err := d.Decode(data, len(rows), wireBytes(rows), Want{Line: lines}, func(i int, r Row) bool {
+				if (r.Line != nil) != (lines && i < usual) {
+					t.Errorf("lines %v: record %d, %q, has a line: %v", lines, i, r.Wire, r.Line)
+				}
+				return true
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	check(rows, usual)
+	check([]Row{row(0, "650 CIRC 7 LAUNCHED\r\n"), row(0, "650 CIRC 7 BUILT $A,$B\rC,$D\r\n")}, 1)
+}
+
 // The point of it all: far smaller than the text, and repeated words free.
 func TestSmall(t *testing.T) {
 	e, _ := newPair(t)

@@ -10,6 +10,7 @@ import (
 type Want struct {
 	Type func(typ string) bool      // nil: every type
 	Row  func(i int, us int64) bool // by place from 0 and arrival, µs since 1970 UTC; nil: every record
+	Line bool                       // rows shall have their Line, where there is one
 	Room func(n int) []byte         // gives at least n bytes for wire forms, once no more fit what it gave before; nil: they are made
 }
 
@@ -22,10 +23,13 @@ type Decoder struct {
 	hops     hopReader
 	clock    clock
 
-	out   []byte           // wire forms are written to it; a new one is begun when it is full
-	at    int              // bytes of out that are written
-	chunk int              // bytes of the next out
-	room  func(int) []byte // Want.Room
+	out   []byte                 // wire forms are written to it; a new one is begun when it is full
+	at    int                    // bytes of out that are written
+	chunk int                    // bytes of the next out
+	room  func(int) []byte       // Want.Room
+	lines bool                   // Want.Line
+	line  Line                   // of the row
+	ends  [2*maxCells + 1]uint32 // of the texts and cells of the line that is rebuilt; the first is where it begins
 
 	// What a block can make the decoder allocate is bounded by the block's size.
 	limit int // bytes of wire forms that may still be written
@@ -90,6 +94,7 @@ func (d *Decoder) begin(n, limit int, want Want) {
 	if want.Type != nil {
 		d.chunk = chunkSome
 	}
+	d.lines = want.Line
 	if d.room = want.Room; d.room != nil {
 		d.out, d.at = nil, 0
 	}

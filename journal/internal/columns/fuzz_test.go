@@ -62,6 +62,7 @@ func FuzzDecode(f *testing.F) {
 		if size > limit {
 			t.Fatalf("%d bytes came, %d were allowed", size, limit)
 		}
+		_ = checkLines(t, d, data, len(rows), limit, Want{})
 		odd := Want{Row: func(i int, _ int64) bool { return i%2 == 1 }}
 		_ = d.Decode(data, len(rows), limit, odd, func(i int, r Row) bool {
 			if whole == nil && (i%2 == 0 || r.Time != all[i].Time || !bytes.Equal(r.Wire, all[i].Wire)) {

@@ -39,6 +39,7 @@ type templateReader struct {
 	parts []part
 	end   span // what follows the last cell, in the group's texts
 	size  int  // bytes of all texts
+	form  Form // of its lines
 }
 
 // part is a cell and what stands before it.
@@ -166,7 +167,7 @@ func (g *groupReader) readTemplates(meta *bytesReader) error {
 func (g *groupReader) readTemplate(t *templateReader, meta *bytesReader) bool {
 	begin := len(g.texts)
 	t.parts = t.parts[:0]
-	t.typ = meta.name(g.types)
+	t.typ, t.form = meta.name(g.types), Form{}
 	i := slices.Index(g.types, t.typ)
 	t.want = i >= 0 && g.wanted[i]
 	fr := frame(meta.byte())

@@ -72,6 +72,35 @@ func checkSame(tb testing.TB, d *Decoder, data []byte, rows []Row, want func(str
 		tb.Fatalf("records %v did not come", places)
 	}
 	checkRoom(tb, d, data, rows, want)
+	if checkLines(tb, d, data, len(rows), wireBytes(rows), Want{Type: want}) != nil {
+		tb.Fatal("with lines it is an error")
+	}
+}
+
+// checkLines decodes data with lines: lines of one form have the same texts, and no
+// cell has what ends a word.
+func checkLines(tb testing.TB, d *Decoder, data []byte, n, limit int, want Want) error {
+	tb.Helper()
+	want.Line = true
+	return d.Decode(data, n, limit, want, func(i int, r Row) bool {
+		if r.Line == nil {
+			return true
+		}
+		texts, at := "", uint32(0)
+		for cell := range slices.Chunk(r.Line.Cells, 2) {
+			if cell[0] < at || cell[1] < cell[0] || int(cell[1]) > len(r.Wire) || bytes.ContainsAny(r.Wire[cell[0]:cell[1]], " \r\n") {
+				tb.Fatalf("record %d, %q, has cells at %v", i, r.Wire, r.Line.Cells)
+			}
+			texts += string(r.Wire[at:cell[0]]) + "|"
+			at = cell[1]
+		}
+		texts += string(r.Wire[at:])
+		if before, ok := r.Line.Form.Known.(string); ok && before != texts {
+			tb.Fatalf("record %d, %q, has the form of %q", i, r.Wire, before)
+		}
+		r.Line.Form.Known = texts
+		return true
+	})
 }
 
 // checkRoom decodes data into room that was used before, and compares it likewise

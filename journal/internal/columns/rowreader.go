@@ -178,7 +178,7 @@ func (d *Decoder) row(g *groupReader, r *Row, wanted bool) (bool, error) {
 	if s.least > d.limit || !d.fits(&l, 0) {
 		return false, fmt.Errorf("a line of %s is too long", t.typ)
 	}
-	if cell := d.cells(g, s.steps, ent, &l, r.Time); cell < len(s.steps) {
+	if cell := d.rebuild(g, s.steps, ent, &l, r.Time); cell < len(s.steps) {
 		return false, fmt.Errorf("cell %d of a line of %s does not parse", cell, t.typ)
 	}
 	l.at = put(d.out, l.at, s.end)
@@ -187,7 +187,28 @@ func (d *Decoder) row(g *groupReader, r *Row, wanted bool) (bool, error) {
 	}
 	d.at = l.at
 	r.Type, r.Wire = t.typ, d.out[l.from:l.at:l.at]
+	if d.lines && d.ofWords(s) {
+		d.line = Line{Form: &t.form, Cells: d.ends[1 : 2*len(s.steps)+1]}
+		r.Line = &d.line
+	}
 	return true, nil
+}
+
+// ofWords reports whether no cell of a line has what ends a word.
+func (d *Decoder) ofWords(s *shapeReader) bool {
+	for i := range s.steps {
+		switch st := &s.steps[i]; st.code {
+		case stepWord, stepSameWord, stepEscape:
+			if st.col.odd {
+				return false
+			}
+		case stepPath, stepSamePath:
+			if d.hops.odd {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // pass reads the cells of a line that nobody wants, for what the lines after
@@ -227,19 +248,21 @@ func (d *Decoder) pass(g *groupReader, steps []step, ent uint32, arrival int64) 
 	return len(steps)
 }
 
-// cells rebuilds the cells of a line and what stands before them. It returns
+// rebuild rebuilds the cells of a line and what stands before them. It returns
 // how many were good, as pass does. What most lines are made of is done here, where the
 // buffer and the place in it stay in registers.
-func (d *Decoder) cells(g *groupReader, steps []step, ent uint32, l *line, arrival int64) int {
+func (d *Decoder) rebuild(g *groupReader, steps []step, ent uint32, l *line, arrival int64) int {
 	out, at := d.out, l.at
 	for i := range steps {
 		st := &steps[i]
+		d.ends[2*i] = uint32(at - l.from)
 		if n := int(st.text.to - st.text.from); n <= quick {
 			*(*[16]byte)(out[at:]), *(*[16]byte)(out[at+16:]) = st.head[0], st.head[1]
 			at += n
 		} else {
 			at += copy(out[at:], g.texts[st.text.from:st.text.to])
 		}
+		d.ends[2*i+1] = uint32(at - l.from)
 		c := st.col
 		switch st.code {
 		case stepKey:
@@ -285,6 +308,7 @@ func (d *Decoder) cells(g *groupReader, steps []step, ent uint32, l *line, arriv
 		out, at = d.out, l.at
 	}
 	l.at = at
+	d.ends[2*len(steps)] = uint32(at - l.from)
 	return len(steps)
 }
 
