@@ -40,7 +40,7 @@ func damage(ts *testscript.TestScript, neg bool, args []string) {
 	case "heads":
 		clear(b[:2*os.Getpagesize()])
 	case "cut":
-		b = b[:len(b)/4]
+		b = b[:16*os.Getpagesize()]
 	default:
 		ts.Fatalf("damage: what is %q?", args[1])
 	}
