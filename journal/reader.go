@@ -125,4 +125,4 @@ func Records(ctx context.Context, rd Reader, r Range) iter.Seq2[Record, error] {
 type nothing struct{}
 
 func (nothing) Make(*Record) (_ struct{}) { return }
-func (nothing) Again()                           {}
+func (nothing) Again()                    {}

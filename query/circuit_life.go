@@ -91,7 +91,7 @@ func (l *life) outcome() string {
 }
 
 // circ takes a CIRC event that arrived at t.
-func (l *life) circ(ev *event.Circuit, t time.Time, words intern) {
+func (l *life) circ(ev *event.Circuit, t time.Time, words *intern) {
 	l.named = true
 	l.lostBy, l.closed = time.Time{}, time.Time{}
 	l.describe(ev.Path, ev.BuildFlags, ev.Purpose, ev.HSState, words)
@@ -121,7 +121,7 @@ func (l *life) circ(ev *event.Circuit, t time.Time, words intern) {
 // standing takes an entry of a snapshot's circuit-status, which arrived at t.
 // A circuit whose end is recorded stays ended: tor may tell the end before it
 // forgets the circuit.
-func (l *life) standing(ev *event.Circuit, words intern) {
+func (l *life) standing(ev *event.Circuit, words *intern) {
 	l.named = true
 	l.age(ev.TimeCreated)
 	if l.ended() {
@@ -134,7 +134,7 @@ func (l *life) standing(ev *event.Circuit, words intern) {
 }
 
 // minor takes a CIRC_MINOR event.
-func (l *life) minor(ev *event.CircuitMinor, words intern) {
+func (l *life) minor(ev *event.CircuitMinor, words *intern) {
 	l.describe(ev.Path, ev.BuildFlags, ev.Purpose, ev.HSState, words)
 	l.age(ev.OldTimeCreated)
 	l.age(ev.TimeCreated)
@@ -152,7 +152,7 @@ func (l *life) age(timeCreated string) {
 }
 
 // describe takes what an event says of the circuit; what it leaves out stays.
-func (l *life) describe(path event.Path, flags, purpose, hsState string, words intern) {
+func (l *life) describe(path event.Path, flags, purpose, hsState string, words *intern) {
 	if path != "" {
 		l.hops(string(path), words)
 	}
@@ -171,7 +171,7 @@ func (l *life) describe(path event.Path, flags, purpose, hsState string, words i
 const usualHops = 4
 
 // hops sets the path, sharing what an earlier event said of it already.
-func (l *life) hops(path string, words intern) {
+func (l *life) hops(path string, words *intern) {
 	n, more := 0, true
 	for ; more && n < len(l.path) && strings.HasPrefix(path, l.path[n]); n++ {
 		rest := path[len(l.path[n]):]
@@ -193,37 +193,4 @@ func (l *life) hops(path string, words intern) {
 		hop, path, more = strings.Cut(path, ",")
 		l.path = append(l.path, words.word(hop))
 	}
-}
-
-// intern holds one copy of each word that rows bear, so that neither a row
-// nor the line it came from is kept once for every circuit.
-type intern map[string]string
-
-func (in intern) word(s string) string {
-	if s == "" {
-		return ""
-	}
-	w, ok := in[s]
-	if !ok {
-		w = strings.Clone(s)
-		in[w] = w
-	}
-	return w
-}
-
-// status is word for the status of a circuit, which every event has.
-func (in intern) status(s string) string {
-	switch s {
-	case statusLaunched:
-		return statusLaunched
-	case statusExtended:
-		return statusExtended
-	case statusBuilt:
-		return statusBuilt
-	case statusFailed:
-		return statusFailed
-	case statusClosed:
-		return statusClosed
-	}
-	return in.word(s)
 }

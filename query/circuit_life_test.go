@@ -12,7 +12,7 @@ import (
 func TestHops(t *testing.T) {
 	names := []string{"$A~a", "$A", "$A~ab", "$B~b", "b", ""}
 	r := rand.New(rand.NewPCG(1, 2))
-	words := intern{}
+	words := newIntern()
 	var l life
 	for range 20_000 {
 		path := make([]string, 1+r.IntN(4))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"torjournal/journal"
 	"torjournal/tor/event"
@@ -61,11 +62,12 @@ type circuitWalk struct {
 	*census[*life]
 	streams map[string][]string // the circuits that each open stream of the session was on, by the stream's ID
 	tells   map[uint64]tells    // by session
-	words   intern
+	words   *intern
+	uses    bool // lives are told what they do for onion services
 }
 
 func newCircuitWalk(src source, r journal.Range, part Part) *circuitWalk {
-	w := &circuitWalk{census: newCensus[*life](src, r, part), streams: map[string][]string{}, tells: map[uint64]tells{}, words: intern{}}
+	w := &circuitWalk{census: newCensus[*life](src, r, part), streams: map[string][]string{}, tells: map[uint64]tells{}, words: newIntern()}
 	w.types, w.hear = circuitTypes, w.record
 	w.listing, w.beginsBy, w.begins = "circuit-status", event.CIRC, circuitBegins
 	w.born = func(b being) *life { return &life{being: b} }
@@ -172,12 +174,12 @@ func (w *circuitWalk) record(rec *journal.Record, parsed event.Event) {
 		}
 		l := w.life(ev.ID, rec)
 		l.circ(ev, rec.Time, w.words)
-		l.serve(&ev.CircuitInfo, false, rec.Time, w.words)
+		w.serve(l, &ev.CircuitInfo, false, rec.Time)
 		w.review(l)
 	case *event.CircuitMinor:
 		l := w.life(ev.ID, rec)
 		l.minor(ev, w.words)
-		l.serve(&ev.CircuitInfo, true, rec.Time, w.words)
+		w.serve(l, &ev.CircuitInfo, true, rec.Time)
 		w.review(l)
 	case *event.CircuitBandwidth:
 		w.bytes(rec, ev)
@@ -187,6 +189,13 @@ func (w *circuitWalk) record(rec *journal.Record, parsed event.Event) {
 		if ev.What == event.WhatSnapshot {
 			w.snapshot(rec, ev)
 		}
+	}
+}
+
+// serve is life.serve for who asks of it.
+func (w *circuitWalk) serve(l *life, info *event.CircuitInfo, change bool, at time.Time) {
+	if w.uses {
+		l.serve(info, change, at, w.words)
 	}
 }
 
@@ -229,7 +238,7 @@ func (w *circuitWalk) snapshot(rec *journal.Record, ev *event.Journal) {
 		l := w.life(circ.ID, rec)
 		l.standing(circ, w.words)
 		if !l.ended() {
-			l.serve(&circ.CircuitInfo, false, rec.Time, w.words)
+			w.serve(l, &circ.CircuitInfo, false, rec.Time)
 		}
 		w.review(l)
 		return l.id, true

@@ -192,11 +192,14 @@ type diffSide struct {
 	versions []string
 
 	circuits, failed int
-	reasons          map[groupKey]int
+	reasons          map[endReasons]int
 	guards           map[string]int // circuits over a first hop, as names knows it
 	names            relayNames
 	builds           buildBook
 }
+
+// endReasons are why a circuit failed, as tor wrote it.
+type endReasons struct{ reason, remote string }
 
 func (s *diffSide) size() int {
 	return (len(s.reasons)+len(s.guards)+len(s.names))*entryBytes + len(s.builds.times)*2*8
@@ -205,7 +208,7 @@ func (s *diffSide) size() int {
 // read counts the circuits and the sessions of the range. What is held beside
 // it, in bytes, counts too.
 func (s *diffSide) read(ctx context.Context, src source, part Part, held int) error {
-	s.reasons, s.guards, s.names = map[groupKey]int{}, map[string]int{}, relayNames{}
+	s.reasons, s.guards, s.names = map[endReasons]int{}, map[string]int{}, relayNames{}
 	s.builds.learning = map[uint64][]learningSpan{}
 	gaps, err := sessions(ctx, src, s.r, Part{}, func(row *Session) error {
 		s.sessions++
@@ -238,7 +241,7 @@ func (s *diffSide) circuit(l *life) {
 	s.circuits++
 	if l.failed {
 		s.failed++
-		s.reasons[groupKey{a: l.reason, b: l.remoteReason}]++
+		s.reasons[endReasons{l.reason, l.remoteReason}]++
 	}
 	if len(l.path) > 0 {
 		s.guards[s.names.key(l.path[0])]++
@@ -310,7 +313,7 @@ func reasonDiffs(a, b *diffSide) (rows []*Difference) {
 	all := maps.Clone(a.reasons)
 	maps.Copy(all, b.reasons)
 	for key := range all {
-		name := bothReasons(cmp.Or(key.a, "-"), key.b)
+		name := bothReasons(cmp.Or(key.reason, "-"), key.remote)
 		rows = append(rows, rateDiff(DiffReason, name, a, b, a.reasons[key], b.reasons[key]))
 	}
 	slices.SortFunc(rows, func(x, y *Difference) int { return strings.Compare(x.Name, y.Name) })

@@ -103,7 +103,7 @@ func failures(ctx context.Context, src source, r journal.Range, by string, part 
 		f = newFailureSums(by)
 		w := newCircuitCount(src, r, part, f.add)
 		w.near = near
-		w.beside = func() int { return (len(f.groups)*2 + len(f.names)) * entryBytes }
+		w.beside = func() int { return (len(f.groups)*2 + len(f.relays.names)) * entryBytes }
 		err := w.count(ctx)
 		return w.gaps, err
 	})
@@ -117,24 +117,25 @@ func failures(ctx context.Context, src source, r journal.Range, by string, part 
 type failureSums struct {
 	by            string
 	groups        map[groupKey]*failureSum
-	names         relayNames
+	relays        *relayNumbers
+	words         numbering // of all else
 	total, failed int
 }
 
 func newFailureSums(by string) failureSums {
-	return failureSums{by: by, groups: map[groupKey]*failureSum{}, names: relayNames{}}
+	return failureSums{by: by, groups: map[groupKey]*failureSum{}, relays: newRelayNumbers(), words: newNumbering()}
 }
 
-// groupKey is what the circuits of a group have in common. Relays stand in it as
-// failureSums.names knows them.
+// groupKey is what the circuits of a group have in common. a and b are numbers of
+// relays, or of words.
 type groupKey struct {
-	a, b string
+	a, b wordNumber
 	n    int64
 }
 
 type failureSum struct {
 	circuits, failed int
-	neighbours       map[string]bool
+	neighbours       map[wordNumber]bool
 	last             lastFailure
 }
 
@@ -157,13 +158,13 @@ func (f *failureSums) add(l *life) {
 	case ByLink:
 		f.links(l)
 	case ByRelay:
-		f.relays(l)
+		f.overRelays(l)
 	case ByGuard:
 		guard := nobodyKnown
 		if len(l.path) > 0 {
-			guard = f.names.key(l.path[0])
+			guard = l.path[0]
 		}
-		f.count(groupKey{a: guard}, l, l.failed)
+		f.count(groupKey{a: f.relays.of(guard)}, l, l.failed)
 	case ByPosition:
 		reached := len(l.path)
 		if l.failed {
@@ -177,14 +178,14 @@ func (f *failureSums) add(l *life) {
 		}
 	case ByReason:
 		if l.failed {
-			f.count(groupKey{a: l.reason, b: l.remoteReason}, l, true)
+			f.count(groupKey{a: f.words.of(l.reason), b: f.words.of(l.remoteReason)}, l, true)
 		}
 	case ByPurpose:
 		purpose := l.purpose
 		if l.failed {
 			purpose = l.failedPurpose
 		}
-		f.count(groupKey{a: purpose}, l, l.failed)
+		f.count(groupKey{a: f.words.of(purpose)}, l, l.failed)
 	case ByHour:
 		f.count(groupKey{n: l.begun().Truncate(time.Hour).Unix()}, l, l.failed)
 	}
@@ -237,49 +238,49 @@ func (l *life) tried() iter.Seq2[int, string] {
 // links counts a circuit for each link that it went over or tried to: those to
 // relays, and that from each relay to whoever follows.
 func (f *failureSums) links(l *life) {
-	from := clientItself
-	for i, to := range l.path {
+	nobody, from := f.relays.of(nobodyKnown), f.relays.of(clientItself)
+	for i, hop := range l.path {
 		if l.failed && i >= l.failedHops {
 			break
 		}
-		to = f.names.key(to)
+		to := f.relays.of(hop)
 		f.count(groupKey{a: from, b: to}, l, false)
-		f.count(groupKey{a: from, b: nobodyKnown}, l, false)
+		f.count(groupKey{a: from, b: nobody}, l, false)
 		from = to
 	}
 	if !l.failed {
 		return
 	}
-	from, to := l.broken()
-	from, to = f.names.key(from), f.names.key(to)
-	f.count(groupKey{a: from, b: nobodyKnown}, l, to == nobodyKnown)
-	if to != nobodyKnown {
+	a, b := l.broken()
+	from, to := f.relays.of(a), f.relays.of(b)
+	f.count(groupKey{a: from, b: nobody}, l, to == nobody)
+	if to != nobody {
 		f.count(groupKey{a: from, b: to}, l, true)
 	}
 }
 
-// relays counts a circuit for each relay that it went over or tried to.
-func (f *failureSums) relays(l *life) {
+// overRelays counts a circuit for each relay that it went over or tried to.
+func (f *failureSums) overRelays(l *life) {
 	from, to := l.broken()
 	for i, relay := range l.tried() {
 		at := l.failed && (relay == from || relay == to)
-		s := f.count(groupKey{a: f.names.key(relay)}, l, at)
+		s := f.count(groupKey{a: f.relays.of(relay)}, l, at)
 		if !at {
 			continue
 		}
 		if s.neighbours == nil {
-			s.neighbours = map[string]bool{}
+			s.neighbours = map[wordNumber]bool{}
 		}
+		neighbour := clientItself
 		switch {
 		case relay == to:
-			s.neighbours[f.names.key(from)] = true
+			neighbour = from
 		case to != nobodyKnown:
-			s.neighbours[f.names.key(to)] = true
+			neighbour = to
 		case i > 0:
-			s.neighbours[f.names.key(l.path[i-1])] = true
-		default:
-			s.neighbours[clientItself] = true
+			neighbour = l.path[i-1]
 		}
+		s.neighbours[f.relays.of(neighbour)] = true
 	}
 }
 
@@ -302,9 +303,9 @@ func (f *failureSums) rows() (rows []*Failure) {
 		}
 		switch f.by {
 		case ByLink:
-			row.Link = []string{f.names.name(key.a), f.names.name(key.b)}
+			row.Link = []string{f.relays.name(key.a), f.relays.name(key.b)}
 		case ByRelay:
-			row.Relay, row.Neighbours = f.names.name(key.a), len(s.neighbours)
+			row.Relay, row.Neighbours = f.relays.name(key.a), len(s.neighbours)
 			switch {
 			case row.Neighbours < 2:
 				row.Sure = OneLink
@@ -314,13 +315,13 @@ func (f *failureSums) rows() (rows []*Failure) {
 				row.Sure = Unsure
 			}
 		case ByGuard:
-			row.Relay = f.names.name(key.a)
+			row.Relay = f.relays.name(key.a)
 		case ByPosition:
 			row.Position = int(key.n)
 		case ByReason:
-			row.Reason, row.RemoteReason = key.a, key.b
+			row.Reason, row.RemoteReason = f.words.words[key.a], f.words.words[key.b]
 		case ByPurpose:
-			row.Purpose = key.a
+			row.Purpose = f.words.words[key.a]
 		case ByHour:
 			row.Hour = Stamp{time.Unix(key.n, 0).UTC()}
 		}

@@ -45,7 +45,7 @@ type onionUse struct {
 
 // serve takes what an event, that the life has taken before, says of its use.
 // change says that it tells of a change of purpose or state.
-func (l *life) serve(info *event.CircuitInfo, change bool, at time.Time, words intern) {
+func (l *life) serve(info *event.CircuitInfo, change bool, at time.Time, words *intern) {
 	u := l.onion
 	if u == nil && !strings.HasPrefix(info.Purpose, onionPurposes) {
 		return // as most circuits

@@ -153,6 +153,7 @@ var onionTypes = []event.Type{event.HS_DESC, event.STREAM}
 func onions(ctx context.Context, src source, r journal.Range, pick OnionPick, part Part, emit func(*Onion) error) ([]journal.Gap, error) {
 	b := newOnionBook(r)
 	w := newCircuitCount(src, r, part, b.circuit, onionTypes...)
+	w.uses = true
 	walk, turn := w.hear, w.turn
 	w.hear = func(rec *journal.Record, e event.Event) {
 		if _, ok := e.(*event.Stream); !ok { // circuits would count them, and nobody asks for that

@@ -6,12 +6,11 @@ import (
 )
 
 // roll says what the IDs of the present session stand for: lives, and those that
-// were let go, for as long as records of them may still come. One record asks of
-// its ID several times, and the next one often asks of the same.
+// were let go, for as long as records of them may still come.
 type roll[L living] struct {
 	entries map[string]*rollEntry[L]
-	last    *rollEntry[L] // that was asked for; nil: what was is not on the roll
-	leaving []leaving[L]  // in the order in which they were let go
+	recent  [recentIDs]*rollEntry[L] // some of entries, each at the recentID of its ID
+	leaving []leaving[L]             // in the order in which they were let go
 }
 
 // rollEntry is what one ID stands for.
@@ -29,11 +28,29 @@ type leaving[L living] struct {
 
 func newRoll[L living]() roll[L] { return roll[L]{entries: map[string]*rollEntry[L]{}} }
 
-func (r *roll[L]) entry(id string) *rollEntry[L] {
-	if r.last == nil || r.last.id != id {
-		r.last = r.entries[id]
+// recentIDs is how many entries are found without the map. Records come in turns of
+// the lives that stand, which are fewer, and have numbers that follow each other.
+const recentIDs = 256
+
+// recentID is the number that an ID ends in, if it is one.
+func recentID(id string) (n uint8) {
+	for i := max(0, len(id)-3); i < len(id); i++ {
+		n = n*10 + id[i]
 	}
-	return r.last
+	return n
+}
+
+// entry returns that of an ID, nil if there is none.
+func (r *roll[L]) entry(id string) *rollEntry[L] {
+	recent := &r.recent[recentID(id)]
+	if *recent == nil || (*recent).id != id {
+		e := r.entries[id]
+		if e == nil {
+			return nil
+		}
+		*recent = e
+	}
+	return *recent
 }
 
 // find returns what an ID stands for: none is a life that was let go. known is
@@ -47,8 +64,8 @@ func (r *roll[L]) find(id string) (l L, known bool) {
 
 // add lets an ID stand for a life. It keeps the ID.
 func (r *roll[L]) add(id string, l L) {
-	r.last = &rollEntry[L]{id, l}
-	r.entries[id] = r.last
+	e := &rollEntry[L]{id, l}
+	r.entries[id], r.recent[recentID(id)] = e, e
 	l.of().listed = true
 }
 
@@ -56,11 +73,15 @@ func (r *roll[L]) add(id string, l L) {
 // for nothing.
 func (r *roll[L]) remove(id string) {
 	var none L
-	if e := r.entry(id); e != nil && e.life != none {
+	e := r.entry(id)
+	if e == nil {
+		return
+	}
+	if e.life != none {
 		e.life.of().listed = false
 	}
-	delete(r.entries, id)
-	r.last = nil
+	delete(r.entries, e.id)
+	r.recent[recentID(e.id)] = nil
 }
 
 // letGo lets the ID of a listed life stand for one that was let go, until a time

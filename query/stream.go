@@ -96,7 +96,7 @@ type streamLife struct {
 func (l *streamLife) over() bool { return l.ended() && l.known.Status == statusClosed }
 
 // stream takes a STREAM event that arrived with rec.
-func (l *streamLife) stream(ev *event.Stream, at Stamp, words intern) {
+func (l *streamLife) stream(ev *event.Stream, at Stamp, words *intern) {
 	r := &l.known
 	l.named = true
 	l.lostBy = Stamp{}.Time
@@ -132,7 +132,7 @@ func (l *streamLife) stream(ev *event.Stream, at Stamp, words intern) {
 }
 
 // standing takes an entry of a snapshot's stream-status.
-func (l *streamLife) standing(ev *event.Stream, words intern) {
+func (l *streamLife) standing(ev *event.Stream, words *intern) {
 	l.named = true
 	if l.ended() {
 		return
@@ -147,7 +147,7 @@ func (l *streamLife) standing(ev *event.Stream, words intern) {
 }
 
 // attached notes the circuit that an event names.
-func (l *streamLife) attached(circuit string, words intern) {
+func (l *streamLife) attached(circuit string, words *intern) {
 	on := l.known.Circuits
 	if circuit == "" || circuit == "0" || len(on) > 0 && on[len(on)-1] == circuit {
 		return

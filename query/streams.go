@@ -35,17 +35,17 @@ func streams(ctx context.Context, src source, r journal.Range, pick StreamPick, 
 type streamWalk struct {
 	*census[*streamLife]
 	tells map[uint64]bool // whether a session records STREAM_BW; absent: not known
-	words intern
+	words *intern
 }
 
 func newStreamWalk(src source, r journal.Range, pick StreamPick, part Part) *streamWalk {
-	w := &streamWalk{census: newCensus[*streamLife](src, r, part), tells: map[uint64]bool{}, words: intern{}}
+	w := &streamWalk{census: newCensus[*streamLife](src, r, part), tells: map[uint64]bool{}, words: newIntern()}
 	w.types, w.hear = streamTypes, w.record
 	w.listing, w.beginsBy, w.begins = "stream-status", event.STREAM, streamBegins
 	w.born = func(b being) *streamLife { return &streamLife{being: b} }
 	w.wanted = func(l *streamLife) bool { return pick == StreamPick{} || pick.Match(l.row(false)) }
-	w.turn = func() { clear(w.words) } // circuits are among them
-	w.beside = func() int { return len(w.words) * entryBytes }
+	w.turn = func() { *w.words = *newIntern() } // circuits are among them
+	w.beside = func() int { return len(w.words.words) * entryBytes }
 	return w
 }
 
