@@ -168,6 +168,10 @@ func TestHashedFields(t *testing.T) {
 				"250+stream-status=\r\n9 SUCCEEDED 1 h-#.scrubbed:80\r\n10 NEW 0 a-#.scrubbed:81\r\n..\r\n250-orconn-status=a-#.scrubbed:0 CONNECTED\r\n" +
 				"250+entry-guards=\r\n$BRIDGE~scrubbed up\r\n" + public1 + " never-connected\r\n..\r\n250-status/bootstrap-phase=WARN BOOTSTRAP PROGRESS=5 HOSTADDR=a-#.scrubbed:0\r\n" +
 				"250-traffic/read=12\r\n250-address/v4=a-#.scrubbed\r\n250 OK\r\n.\r\n650 OK"},
+		{"snapshot of connections", "650+JOURNAL SNAPSHOT\r\n250+orconn-status=\r\n192.0.2.1:555 CONNECTED\r\n" + public1 + " CONNECTED\r\n..\r\n" +
+			"250+entry-guards=\r\n" + public1 + " up\r\n..\r\n250 OK\r\n.\r\n650 OK",
+			"650+JOURNAL SNAPSHOT\r\n250+orconn-status=\r\na-#.scrubbed:0 CONNECTED\r\n" + public1 + " CONNECTED\r\n..\r\n" +
+				"250+entry-guards=\r\n" + public1 + " up\r\n..\r\n250 OK\r\n.\r\n650 OK"},
 		// Nothing of the kind.
 		{"bandwidth", "650 BW 12 34", "650 BW 12 34"},
 		{"signal", "650 SIGNAL NEWNYM", "650 SIGNAL NEWNYM"},

@@ -37,8 +37,9 @@ func (k *keyed) state() {
 		switch {
 		case n == 0, !inData && string(line) == ".":
 		case inData:
-			inData = string(line) != ".."
-			k.answer(of, known, at, end)
+			if inData = string(line) != ".."; inData {
+				k.answer(of, known, at, end)
+			}
 		case hasCode(line):
 			key, _, isSet := bytes.Cut(line[4:], []byte("="))
 			inData = line[3] == '+'
