@@ -30,7 +30,7 @@ type store struct {
 
 	logged    atomic.Pointer[[]logged]        // what the log holds that the buckets have not; nil: nothing
 	logRegion walRegion                       // of the file, as it was opened
-	logFound  walFound                        // likewise
+	logFound  walFound                        // owned by the writer; what lay in it then, until that is durable, see settleFound
 	logBuf    []byte                          // owned by the writer; scratch
 	beforeLog func(b []byte, off int64) error // tests: takes part in every write to the log; nil: nobody
 
@@ -258,6 +258,12 @@ func (s *store) ready() error {
 		}
 		s.unsettled = false
 	}
+	if s.logFound.left() {
+		if err := s.settleFound(); err != nil {
+			return at(s.path, fmt.Errorf("journal: sync the log: %w", err))
+		}
+		s.logFound = walFound{}
+	}
 	return nil
 }
 
@@ -292,6 +298,7 @@ func (s *store) takeOver(other *store) *store {
 	old := &store{path: s.path, db: s.db, file: s.file, cipher: s.cipher}
 	s.db, s.file, s.cipher, s.unsettled = other.db, other.file, other.cipher, other.unsettled
 	other.db, other.file = nil, nil
+	s.logFound = walFound{}
 	return old
 }
 

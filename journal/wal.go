@@ -36,8 +36,8 @@ import (
 //  4. Readers see one journal: a transaction that reads has the log as it was
 //     when it began, behind the tail. (TestModel)
 //
-// What it cannot tell: that a disk has lost all of its newest page, or whole
-// sectors of it, and gives zeros. Of what a transaction writes more is known.
+// What it cannot tell: that a disk has lost all of a page of its newest turn, or
+// whole sectors of it, and gives zeros. Of what a transaction writes more is known.
 //
 // Under load there is no log: turns are large, and what they cost is not syncs.
 //
@@ -433,11 +433,9 @@ func (w *writer) openLog(s *store, opt Options) error {
 	l := &w.wal
 	l.most = opt.logSize(s.pageSize())
 	l.more = s.overhead()
-	f := &s.logFound
-	if f.unclean {
-		if err := s.writeLog(logTurn{walRegion: s.logRegion, clear: f.next, zeros: walAhead}); err != nil {
-			return err
-		}
+	found := s.logFound
+	if err := s.ready(); err != nil { // who writes next tries again
+		opt.Logger.Warn("what the last recorder has left in the journal may not be on disk yet", "error", err)
 	}
-	return l.open(s.logRegion, f)
+	return l.open(s.logRegion, &found)
 }

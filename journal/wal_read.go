@@ -80,7 +80,7 @@ func (w *walRegion) read(r io.ReaderAt, last uint64, decrypt func([]byte) ([]byt
 		return found, endError(err)
 	}
 	all := make([]walPage, w.pages)
-	first, before, newest := -1, -1, -1 // of the log, the newest of before, the newest
+	first, before := -1, -1 // of the log, the newest of before
 	for i := range all {
 		p := &all[i]
 		p.parse(buf[i*w.pageSize:][:w.pageSize], decrypt)
@@ -94,9 +94,6 @@ func (w *walRegion) read(r io.ReaderAt, last uint64, decrypt func([]byte) ([]byt
 		if p.hdr.last <= last && (before < 0 || p.hdr.last > all[before].hdr.last) {
 			before = i
 		}
-		if newest < 0 || p.hdr.last > all[newest].hdr.last {
-			newest = i
-		}
 	}
 	if found.next = before + 1; first >= 0 {
 		found.next = first
@@ -106,11 +103,9 @@ func (w *walRegion) read(r io.ReaderAt, last uint64, decrypt func([]byte) ([]byt
 		found.pages, last = append(found.pages, p.logged), p.hdr.last
 		found.next = (found.next + 1) % w.pages
 	}
-	if newest >= 0 && all[newest].hdr.last > last {
-		// A turn that was cut short may have left this one of its pages, and not
-		// another one before it.
-		p := &all[newest]
-		if begun := newest - p.part; p.part == 0 || (found.next-begun+w.pages)%w.pages > p.part {
+	for i := range all {
+		p := &all[i]
+		if p.state == wholePage && p.hdr.last > last && !cutShort(all, i, found.next, last) {
 			return found, missing("wal", last+1, max(last+1, p.hdr.first-1))
 		}
 	}
@@ -121,6 +116,24 @@ func (w *walRegion) read(r io.ReaderAt, last uint64, decrypt func([]byte) ([]byt
 		found.unclean = found.unclean || all[(found.next+i)%w.pages].state != zeroPage
 	}
 	return found, nil
+}
+
+// cutShort reports whether page i may be what is left of a turn that has page next
+// too, where the log ends with record last: each whole page from that turn's first
+// one on is in its place, and those from next on have had a record at least.
+func cutShort(all []walPage, i, next int, last uint64) bool {
+	newest := &all[i]
+	lost := (i - next + len(all)) % len(all)
+	if lost == 0 || lost > newest.part || newest.hdr.first <= last+uint64(lost) {
+		return false
+	}
+	for part := range newest.part {
+		p := &all[(i-newest.part+part+len(all))%len(all)]
+		if p.state == wholePage && p.part != part {
+			return false
+		}
+	}
+	return true
 }
 
 // sectorSize is what a disk writes as a whole, whatever happens.
@@ -176,6 +189,32 @@ func (s *store) recoverLog() error {
 	s.logRegion, s.logFound = r, found
 	s.overlay(found.pages)
 	return nil
+}
+
+// left reports whether there is something to be settled.
+func (f *walFound) left() bool { return len(f.pages) > 0 || f.unclean }
+
+// settleFound makes durable what a recorder that did not end well has left in the
+// log, and zeros of what it did not finish. It may have died in front of its sync,
+// or its sync has failed: then the pages are marked as clean, and may not be on disk.
+func (s *store) settleFound() error {
+	r, f := &s.logRegion, &s.logFound
+	first := f.next + r.pages - len(f.pages)
+	for i := range f.pages {
+		page := make([]byte, r.pageSize)
+		if _, err := s.file.ReadAt(page, r.at(first+i)); err != nil {
+			return err
+		}
+		if err := s.writeRound(r, page, first+i); err != nil {
+			return err
+		}
+	}
+	if f.unclean {
+		if err := s.writeRound(r, make([]byte, walAhead*r.pageSize), f.next); err != nil {
+			return err
+		}
+	}
+	return datasync(s.file)
 }
 
 func isZero(b []byte) bool {

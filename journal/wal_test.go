@@ -218,6 +218,142 @@ func testLogDamaged(t *testing.T, key *Key) {
 	}
 }
 
+// Pages of the log that a disk has put in each other's place are found.
+func TestLogSwapped(t *testing.T) { plainAndEncrypted(t, testLogSwapped) }
+
+func testLogSwapped(t *testing.T, key *Key) {
+	j := loggedJournal(t, Options{Key: key, walPages: leastWAL})
+	for n, turn := range []int{1, 2, 4} {
+		var evs []event.Event
+		for i := range turn {
+			evs = append(evs, raw("650 CIRC %d %s", i, noise(i, 3000)))
+		}
+		if appendAll(t, j, evs...); n == 0 {
+			appendAll(t, j, bw(1, 1)...)
+		}
+	}
+	want, _ := readAll(t, j, Range{})
+	if records, pages := inLog(t, j); pages < 8 {
+		t.Fatalf("%d records in %d pages: the test tests nothing", records, pages)
+	}
+	intact := image(t, j)
+	region, err := findLog(bytes.NewReader(intact))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, refused := filepath.Join(t.TempDir(), "journal.db"), 0
+	for a := range region.pages {
+		for b := range a {
+			bad := bytes.Clone(intact)
+			copy(bad[region.at(a):][:region.pageSize], intact[region.at(b):][:region.pageSize])
+			copy(bad[region.at(b):][:region.pageSize], intact[region.at(a):][:region.pageSize])
+			if err := os.WriteFile(path, bad, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, err := recordsIn(within(t), path, key)
+			if err == nil && len(got) != len(want) {
+				t.Errorf("pages %d and %d: %d records of %d, and no error", a, b, len(got), len(want))
+			}
+			if err != nil {
+				refused++
+			}
+		}
+	}
+	if refused < 50 {
+		t.Errorf("%d files were refused", refused)
+	}
+}
+
+// What a recorder that was killed has left is written again, as it is, before
+// anything else is: its sync may have failed, and then the pages are in memory only.
+// Of what it did not finish become zeros.
+func TestLogLeftIsWrittenAgain(t *testing.T) { plainAndEncrypted(t, testLogLeftIsWrittenAgain) }
+
+func testLogLeftIsWrittenAgain(t *testing.T, key *Key) {
+	j := loggedJournal(t, Options{Key: key, walPages: 9})
+	for range 3 {
+		appendAll(t, j, bw(1, 1)...)
+	}
+	left := image(t, j)
+	next := nextPage(t, j)
+	region, err := findLog(bytes.NewReader(left))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt, err := Options{Key: key}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, torn := range map[string]int{"clean": 0, "a page": 1, "another page of a turn": 2} {
+		content := bytes.Clone(left)
+		if torn > 0 {
+			content[region.at(next+torn-1)] = 1
+		}
+		s, err := openStore(fileOf(t, content), opt, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		written := bytes.Repeat([]byte{0xee}, len(content))
+		s.beforeLog = func(b []byte, off int64) error { copy(written[off:], b); return nil }
+		if err := s.ready(); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			at := region.at(next + region.pages - 3 + i)
+			if !bytes.Equal(written[at:][:region.pageSize], left[at:][:region.pageSize]) {
+				t.Errorf("%s: page %d of the log is not written again as it was", name, i)
+			}
+		}
+		for i := range walAhead {
+			if at := region.at(next + i); isZero(written[at:][:region.pageSize]) != (torn > 0) {
+				t.Errorf("%s: page %d behind the log became zeros: %v", name, i, torn == 0)
+			}
+		}
+		s.beforeLog = func([]byte, int64) error { t.Errorf("%s: it is written once more", name); return nil }
+		if err := errors.Join(s.ready(), s.close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// nextPage returns the number of the page that the log is written to next.
+func nextPage(t *testing.T, j *Journal) (next int) {
+	t.Helper()
+	if err := j.inWriter(within(t), func(w *writer) error { next = w.wal.next; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return next
+}
+
+// A disk that fails when a log that was left is opened holds nobody up either.
+func TestLogLeftOnAFailingDisk(t *testing.T) {
+	j := loggedJournal(t, Options{})
+	appendAll(t, j, bw(1, 2)...)
+	want, _ := readAll(t, j, Range{})
+	left := image(t, j)
+	region, err := findLog(bytes.NewReader(left))
+	if err != nil {
+		t.Fatal(err)
+	}
+	left[region.at(nextPage(t, j))] = 1
+	j, err = Open(fileOf(t, left), Options{openFile: func(path string, _ int, mode os.FileMode) (*os.File, error) {
+		return os.OpenFile(path, os.O_RDONLY, mode) // each write fails
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := j.NewCursor(1, event.AllTypes())
+	settle(t, j, bw(2, 2)...)
+	got, _, _ := drain(t, c)
+	if len(got) != len(want)+3 || !sameRecords(got[:len(want)], want) || got[len(got)-1].Seq != 0 {
+		t.Errorf("%v, want %v, and three without numbers", numbers(got), numbers(want))
+	}
+	c.Close()
+	if err := j.Close(); err == nil {
+		t.Error("nobody is told that events are lost")
+	}
+}
+
 // recordsIn returns the records of a file.
 func recordsIn(ctx context.Context, path string, key *Key) (out []Record, err error) {
 	f, err := OpenFile(path, key)
