@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -645,4 +646,72 @@ func TestLargeTurnsAreNotLogged(t *testing.T) {
 	if recs, gaps := readAll(t, j, Range{}); gaps != nil || !equalNumbers(recs, len(recs)) {
 		t.Errorf("%v, gaps %v", numbers(recs), gaps)
 	}
+}
+
+// Whoever reads while a transaction takes what is in the log, again and again, gets
+// all that has been given away, each once.
+func TestLogBesideReaders(t *testing.T) {
+	j := openTest(t, "", Options{walPages: 9, windowBytes: 1})
+	appendAll(t, j, bw(1, 1)...)
+	var done atomic.Bool
+	var wg sync.WaitGroup
+	beside := func(read func() error) {
+		wg.Go(func() {
+			for !done.Load() {
+				if err := read(); err != nil {
+					t.Error(err)
+					done.Store(true)
+				}
+			}
+		})
+	}
+	ctx := within(t)
+	beside(func() error {
+		last := j.win.published()
+		b, err := j.Bounds(ctx)
+		if err == nil && (b.First != 1 || b.Last < last) {
+			err = fmt.Errorf("%d records were given away, the bounds are %+v", last, b)
+		}
+		return err
+	})
+	beside(func() error {
+		last := j.win.published()
+		got, err := j.store.reread()
+		if err == nil && got < last {
+			err = fmt.Errorf("%d records were given away, there are %d", last, got)
+		}
+		return err
+	})
+	beside(func() error {
+		r := Range{To: j.win.published()}
+		r.From = max(1, r.To-min(r.To, 8))
+		var got []Record
+		for rec, err := range Records(ctx, j, r) {
+			if err != nil {
+				return err
+			}
+			got = append(got, rec)
+		}
+		if !slices.Equal(numbers(got), span(r.From, r.To)) {
+			return fmt.Errorf("%v, want %d to %d", numbers(got), r.From, r.To)
+		}
+		return nil
+	})
+	c, next := j.NewCursor(1, event.AllTypes()), uint64(1)
+	defer c.Close()
+	beside(func() error {
+		ch, err := c.Next(ctx)
+		for _, rec := range ch.Records {
+			if err == nil && rec.Seq != next {
+				err = fmt.Errorf("a cursor gets record %d, want %d", rec.Seq, next)
+			}
+			next++
+		}
+		return err
+	})
+	for began := time.Now(); time.Since(began) < time.Duration(scaled(2000, 300))*time.Millisecond && !done.Load(); {
+		appendAll(t, j, bw(1, 1)...)
+	}
+	done.Store(true)
+	wg.Wait()
 }
