@@ -181,7 +181,7 @@ func TestOutageRecordsDrops(t *testing.T) {
 // then, hold nobody up, and are in the file afterwards.
 func TestOutageSessions(t *testing.T) {
 	var failing atomic.Bool
-	j := openTest(t, "", Options{outageRetry: time.Millisecond, wrapCommit: whileFailing(&failing, failAbsent)})
+	j := openTest(t, "", Options{walPages: noLog, outageRetry: time.Millisecond, wrapCommit: whileFailing(&failing, failAbsent)})
 	begin := func(pid int) {
 		if _, _, err := j.BeginSession(within(t), event.Source{Name: "tor", PID: pid}); err != nil {
 			t.Fatal(err)
