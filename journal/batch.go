@@ -61,15 +61,11 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // appendEnvelope appends header and payload to dst; it sets h.crc and
 // h.stored.
 func appendEnvelope(dst []byte, h *header, payload []byte) []byte {
-	return appendPart(dst, h, payload, 0)
+	return appendLogged(dst, h, payload, logPlace{})
 }
 
-// partOffset is where the header of an envelope in the log says which one of
-// its turn it is.
-const partOffset = 64
-
-// appendPart is appendEnvelope for the part of a turn that stands in the log.
-func appendPart(dst []byte, h *header, payload []byte, part byte) []byte {
+// appendLogged is appendEnvelope for a page of the log.
+func appendLogged(dst []byte, h *header, payload []byte, at logPlace) []byte {
 	h.stored = uint32(len(payload))
 	from := len(dst)
 	dst = append(dst, magic...)
@@ -79,7 +75,7 @@ func appendPart(dst []byte, h *header, payload []byte, part byte) []byte {
 	for _, v := range []uint64{h.first, h.last, h.session, uint64(h.minTime), uint64(h.maxTime), h.mask} {
 		dst = binary.BigEndian.AppendUint64(dst, v)
 	}
-	dst = append(dst, part, 0, 0, 0)
+	dst = append(dst, at.part, byte(at.held>>16), byte(at.held>>8), byte(at.held))
 	h.crc = crc32.Update(crc32.Checksum(dst[from:], castagnoli), castagnoli, payload)
 	dst = binary.BigEndian.AppendUint32(dst, h.crc)
 	return append(dst, payload...)

@@ -264,6 +264,7 @@ func readLive(r io.ReaderAt, meta boltMeta, keys *keyring) (liveTree, error) {
 	if b, ok := buckets[string(bucketTail)]; ok {
 		l.last = max(l.last, b.sequence)
 	}
+	l.readLog(t, buckets)
 	each(bucketSessions, func(e element) {
 		if _, val, err := t.open(kindSession, e, maxSession, nil); err == nil {
 			if s, err := parseSession(e.key, val); err == nil && s.ID > 0 {
@@ -327,6 +328,28 @@ func (l *liveTree) readMeta(t *tree, b treeBucket) error {
 	}
 	l.marked = schema && !t.broken
 	return nil
+}
+
+// readLog notes what the log has behind the buckets. Damage of it is like that of a
+// page of the tree: newer records may have been there.
+func (l *liveTree) readLog(t *tree, buckets map[string]treeBucket) {
+	r, err := t.walRegion(buckets)
+	var found walFound
+	if err == nil && r.pages > 0 {
+		found, err = r.read(t.r, l.last, t.decryptLogged)
+	}
+	t.broken = t.broken || err != nil
+	for i := range found.pages {
+		h := found.pages[i].hdr
+		l.live[h] = true
+		l.last = max(l.last, h.last)
+	}
+}
+
+// decryptLogged returns the envelope in a page of the log.
+func (t *tree) decryptLogged(data []byte) ([]byte, error) {
+	_, plain, err := t.keys.decrypt(nil, kindBatch, nil, data)
+	return plain, err
 }
 
 // readRollups reads the sums, all of them or none: half of them would be taken

@@ -221,6 +221,11 @@ func apply(tx *txn, c *change) (sealed bool, err error) {
 			return false, err
 		}
 	}
+	if c.logged() {
+		if err := putLogBegin(tx.bolt, c.grown.begin); err != nil {
+			return false, err
+		}
+	}
 	if c.wal > 0 {
 		if err := makeWAL(tx.bolt, c.wal); err != nil {
 			return false, err

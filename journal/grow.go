@@ -58,6 +58,7 @@ type growth struct {
 	added    int      // bytes of records that have come
 	replaces []header // of the tail's end, in order; empty: none
 	logged   bool     // begins with what the log held: nothing is replaced, and nothing grows from it
+	begin    int      // likewise: page that the log goes on with
 }
 
 // grower remembers the batches that may still grow. It is owned by the writer

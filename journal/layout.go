@@ -21,6 +21,7 @@ var (
 
 	keyEvicted = []byte("evicted") // in meta: the last number that the ring gave up
 	keyCipher  = []byte("cipher")  // in meta: that and how the file is encrypted; absent: it is not
+	keyLog     = []byte("log")     // in meta, never encrypted: page number of the log's next page when it was taken last; absent: 0
 	keyValue   = []byte("v")       // the one key of a large value's own bucket
 )
 

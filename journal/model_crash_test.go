@@ -41,7 +41,7 @@ const (
 
 // synced reports whether the file is synced between two writes.
 func synced(before, after writeKind) bool {
-	return after == metaWrite || after == logWrite || before != dataWrite && after != logGoesOn
+	return after == metaWrite || after == logWrite || before == metaWrite || before != dataWrite && after == dataWrite
 }
 
 func (p *tape) note(j *Journal, b []byte, off int64, kind writeKind) {

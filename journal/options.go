@@ -26,6 +26,7 @@ type Options struct {
 	Now func() time.Time
 
 	keyless     bool                                        // no value of the file is going to be looked at: Key is not needed
+	logless     bool                                        // what the log has is not going to be looked at
 	lockTimeout time.Duration                               // default lockTimeout
 	openFile    openFunc                                    // default os.OpenFile
 	seen        *glance                                     // what was looked at before; default nothing

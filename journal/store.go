@@ -67,7 +67,7 @@ func openStore(path string, opt Options, readOnly bool) (*store, error) {
 	if err == nil {
 		err = s.view(requireSchema)
 	}
-	if err == nil && !opt.keyless {
+	if err == nil && !opt.keyless && !opt.logless {
 		err = s.recoverLog()
 	}
 	if err != nil {

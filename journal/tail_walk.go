@@ -7,7 +7,7 @@ type tailWalk struct {
 	k      []byte
 	v      held
 	logged []logged
-	past   uint64 // last record that was passed
+	past   uint64 // last record that a transaction has appended
 }
 
 // tailFrom begins with the batch that may hold record seq, or the first.
@@ -16,7 +16,7 @@ func (tx *txn) tailFrom(seq uint64) (*tailWalk, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &tailWalk{c: tail.cursor(), logged: tx.logged}
+	w := &tailWalk{c: tail.cursor(), logged: tx.logged, past: tail.sequence()}
 	w.k, w.v = seekHolder(w.c, seq)
 	return w, nil
 }
@@ -28,14 +28,13 @@ func (w *tailWalk) next() (h header, data []byte, ok bool, err error) {
 		if data, err = w.v.plain(); err == nil {
 			h, err = headerAt("tail", w.k, data)
 		}
-		w.past = h.last
 		w.k, w.v = w.c.next()
 		return h, data, true, err
 	}
 	for len(w.logged) > 0 {
 		p := &w.logged[0]
 		w.logged = w.logged[1:]
-		if p.hdr.last > w.past { // else the tail has taken it
+		if p.hdr.last > w.past { // else it was taken since
 			return p.hdr, p.data, true, nil
 		}
 	}

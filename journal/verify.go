@@ -454,7 +454,7 @@ func (v *verifier) sessions(t *tree, buckets map[string]treeBucket) {
 // bolt lets bbolt check its own pages. Its check runs in a goroutine that no
 // fence protects: only a file whose pages all lie in their places may go there.
 func (v *verifier) bolt() {
-	opt, err := Options{Key: v.key, lockTimeout: readLockTimeout}.withDefaults()
+	opt, err := Options{Key: v.key, logless: true, lockTimeout: readLockTimeout}.withDefaults()
 	if err != nil {
 		return
 	}

@@ -30,9 +30,10 @@ import (
 //     power cuts short nobody had the records, and what it leaves can be told from
 //     damage: sectors of zeros, or nothing, but for the pages of that turn, which
 //     bear their place in it. (TestLogTorn, TestLogDamaged)
-//  3. What the log holds is told by numbers alone: the pages from the one on
-//     whose records follow the last record in the buckets. So a transaction that
-//     takes them need not say so. (TestLogOfBefore)
+//  3. Where the log begins is in the page that every transaction writes anyway,
+//     and each page says behind which record of the buckets the log was begun. So
+//     what a transaction has taken is no log any more, whatever becomes of the
+//     pages. (TestLogOfBefore)
 //  4. Readers see one journal: a transaction that reads has the log as it was
 //     when it began, behind the tail. (TestModel)
 //
@@ -49,6 +50,7 @@ type walRegion struct {
 	off      int64 // of its first page
 	pages    int   // 0: there is no log
 	pageSize int
+	begin    int // number of the page that it begins with, when it was opened
 }
 
 // at returns where page number i lies, counted round and round.
@@ -74,6 +76,20 @@ func (o *Options) logSize(pageSize int) int {
 		return o.walPages
 	}
 	return int(min(walPages, max(leastWAL, o.MaxSize/int64(pageSize)/walFraction)))
+}
+
+// logPlace is what a page of the log says of its place, in bytes 64 to 67 of the
+// envelope.
+type logPlace struct {
+	part byte   // which one of its turn it is
+	held uint64 // how many records the log had before it; less than 1<<24
+}
+
+const placeOffset = 64
+
+func placeIn(envelope []byte) logPlace {
+	b := envelope[placeOffset:]
+	return logPlace{part: b[0], held: uint64(b[1])<<16 | uint64(b[2])<<8 | uint64(b[3])}
 }
 
 // logged is one page of the log: an envelope. Nobody changes it.
@@ -163,7 +179,7 @@ func (l *wal) joined(e *encoder, b *batch) *growth {
 	if l.empty() {
 		return nil
 	}
-	g := &growth{growing: l.held, logged: true}
+	g := &growth{growing: l.held, logged: true, begin: l.next}
 	if b != nil {
 		alone := growing{b.hdr, appendRecords(nil, b.recs), nil, b.hdr.codec, lastArrival(b.recs)}
 		g.growing = join(&l.held, &alone)
@@ -172,26 +188,26 @@ func (l *wal) joined(e *encoder, b *batch) *growth {
 	return g
 }
 
-// cut makes pages of the numbered ones among recs. It reports false if one of
-// them is too long for a page.
-func (l *wal) cut(dst []logged, parts []growing, recs []Record) ([]logged, []growing, bool) {
+// cut makes pages of the numbered ones among recs, where the buckets end with record
+// base. It reports false if one of them is too long for a page.
+func (l *wal) cut(dst []logged, parts []growing, base uint64, recs []Record) ([]logged, []growing, bool) {
 	h := headerOf(recs)
 	switch {
 	case h.first == 0:
 		return dst, parts, true
 	case headerSize+int(h.raw)+l.more <= l.region.pageSize:
 		payload := appendRecords(make([]byte, 0, h.raw), recs)
-		data := appendPart(make([]byte, 0, headerSize+len(payload)), &h, payload, byte(len(dst)))
+		data := appendLogged(make([]byte, 0, headerSize+len(payload)), &h, payload, logPlace{byte(len(dst)), h.first - 1 - base})
 		return append(dst, logged{h, data}), append(parts, growing{hdr: h, payload: payload, lastUs: lastArrival(recs)}), true
 	case len(recs) == 1:
 		return dst, parts, false
 	}
 	half := len(recs) / 2
-	dst, parts, ok := l.cut(dst, parts, recs[:half])
+	dst, parts, ok := l.cut(dst, parts, base, recs[:half])
 	if !ok {
 		return dst, parts, false
 	}
-	return l.cut(dst, parts, recs[half:])
+	return l.cut(dst, parts, base, recs[half:])
 }
 
 // logAhead writes b to the log. It reports whether b is on disk by that; if not
@@ -201,8 +217,12 @@ func (w *writer) logAhead(b *batch) bool {
 	if !l.usable() || w.ready != nil || wireBytes(b.recs) > walAhead*l.region.pageSize {
 		return false
 	}
-	pages, parts, ok := l.cut(nil, nil, b.recs)
-	if !ok || len(pages) == 0 || len(pages) > walAhead || len(l.pages)+len(pages) >= l.region.pages-walAhead || !l.fits(&w.tail, pages) {
+	base := w.next - 1
+	if !l.empty() {
+		base = l.held.hdr.first - 1
+	}
+	pages, parts, ok := l.cut(nil, nil, base, b.recs)
+	if !ok || len(pages) == 0 || len(pages) > walAhead || len(l.pages)+len(pages) > l.region.pages-walAhead || !l.fits(&w.tail, pages) {
 		return false
 	}
 	if l.unclean {
@@ -213,8 +233,7 @@ func (w *writer) logAhead(b *batch) bool {
 	}
 	turn := logTurn{walRegion: l.region, next: l.next, pages: pages}
 	if left := l.zeros - len(pages); left < walAhead {
-		// The newest page of before stays: an empty log is found by it.
-		turn.clear, turn.zeros = l.next+l.zeros, min(walClear, l.region.pages-max(1, len(l.pages))-l.zeros)
+		turn.clear, turn.zeros = l.next+l.zeros, min(walClear, l.region.pages-len(l.pages)-l.zeros)
 	}
 	if !w.writeLog(turn) {
 		return false
@@ -410,11 +429,19 @@ func (s *store) overhead() int {
 	return cryptoSize
 }
 
+// putLogBegin notes that what the log had is taken, and with which page it goes on.
+func putLogBegin(tx *bolt.Tx, begin int) error {
+	return tx.Bucket(bucketMeta).Put(keyLog, key(uint64(begin)))
+}
+
 // makeWAL makes the bucket of the log, with the part of a page in front of it.
 func makeWAL(tx *bolt.Tx, pages int) error {
 	b, err := tx.CreateBucketIfNotExists(bucketWAL)
 	if err != nil || b.Get(keyValue) != nil {
 		return err // an earlier try was written
+	}
+	if err := tx.Bucket(bucketMeta).Delete(keyLog); err != nil {
+		return err
 	}
 	b.FillPercent = 1
 	return b.Put(keyValue, make([]byte, runSize(pages+1, tx.DB().Info().PageSize)))
@@ -434,6 +461,9 @@ func (w *writer) openLog(s *store, opt Options) error {
 	l.most = opt.logSize(s.pageSize())
 	l.more = s.overhead()
 	found := s.logFound
+	if found.overtaken > 0 {
+		w.log.Error("a program that does not know the log in front of the journal has written to the file: records that were given away are missing, and their numbers mean others", "up_to", found.overtaken)
+	}
 	if err := s.ready(); err != nil { // who writes next tries again
 		opt.Logger.Warn("what the last recorder has left in the journal may not be on disk yet", "error", err)
 	}

@@ -306,7 +306,14 @@ func lastByFormat(content []byte, path string, key *Key) (last uint64, err error
 		return 0, err
 	}
 	defer db.Close()
-	err = db.View(func(tx *bolt.Tx) error { last = tx.Bucket([]byte("tail")).Sequence(); return nil })
+	var at int
+	err = db.View(func(tx *bolt.Tx) error {
+		last = tx.Bucket([]byte("tail")).Sequence()
+		if b := tx.Bucket([]byte("meta")).Get([]byte("log")); b != nil {
+			at = int(binary.BigEndian.Uint64(b))
+		}
+		return nil
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -329,7 +336,7 @@ func lastByFormat(content []byte, path string, key *Key) (last uint64, err error
 		zeros    bool // a sector of it is
 	}
 	all := make([]page, region.pages)
-	ending, begin := -1, -1
+	base := last
 	for i := range all {
 		b := content[region.at(i):][:region.pageSize]
 		for at := 0; at < len(b); at += 512 {
@@ -347,16 +354,12 @@ func lastByFormat(content []byte, path string, key *Key) (last uint64, err error
 			continue
 		}
 		be := binary.BigEndian
-		all[i] = page{be.Uint64(plain[16:]), be.Uint64(plain[24:]), int(plain[64]), all[i].zeros}
-		if p := &all[i]; p.from == last+1 {
-			begin = i
-		} else if p.to <= last && (ending < 0 || p.to > all[ending].to) {
-			ending = i
+		first := be.Uint64(plain[16:])
+		if begun := first - 1 - uint64(be.Uint32(plain[64:])&0xffffff); begun == base {
+			all[i] = page{first, be.Uint64(plain[24:]), int(plain[64]), all[i].zeros}
+		} else {
+			all[i].zeros = true // of before
 		}
-	}
-	at := begin
-	if at < 0 {
-		at = (ending + 1) % len(all)
 	}
 	for all[at].from == last+1 {
 		last, at = all[at].to, (at+1)%len(all)

@@ -12,6 +12,10 @@ type walFound struct {
 	next    int      // number of the page behind them
 	used    bool     // not all pages are zeros
 	unclean bool     // that one, or another that a turn may take, is not zeros
+
+	// overtaken is the last record of a log that somebody has appended past who
+	// does not know it; 0: nobody has.
+	overtaken uint64
 }
 
 // findLog returns where the log of a file lies.
@@ -22,15 +26,19 @@ func findLog(r io.ReaderAt) (walRegion, error) {
 	}
 	var bad error
 	t := newTree(r, meta, func(err error) { bad = errors.Join(bad, err) })
-	b, ok := t.buckets()[string(bucketWAL)]
-	if !ok || bad != nil {
+	buckets := t.buckets()
+	if bad != nil {
 		return walRegion{}, nil // what is wrong with the root others tell
 	}
-	return t.walRegion(b)
+	return t.walRegion(buckets)
 }
 
-// walRegion returns where the log lies that b is the bucket of.
-func (t *tree) walRegion(b treeBucket) (r walRegion, err error) {
+// walRegion returns where the log lies in a file with these buckets.
+func (t *tree) walRegion(buckets map[string]treeBucket) (r walRegion, err error) {
+	b, ok := buckets[string(bucketWAL)]
+	if !ok {
+		return r, nil
+	}
 	broken := t.broken
 	t.broken = false
 	t.each(b, func(e element) {
@@ -38,11 +46,29 @@ func (t *tree) walRegion(b treeBucket) (r walRegion, err error) {
 			r = regionIn(e.off, e.size, int(t.meta.pageSize))
 		}
 	})
-	if t.broken || r.pages == 0 {
+	begin, known := t.logBegin(buckets)
+	if t.broken || r.pages == 0 || !known || begin >= uint64(r.pages) {
 		err = damaged("wal", 0, "where the log lies cannot be read; the newest records may be missing")
 	}
+	r.begin = int(begin)
 	t.broken = t.broken || broken
 	return r, err
+}
+
+// logBegin returns which page the log begins with.
+func (t *tree) logBegin(buckets map[string]treeBucket) (begin uint64, known bool) {
+	known = true
+	own := &tree{r: t.r, meta: t.meta, seen: map[uint64]bool{}, tell: func(error) { known = false }}
+	own.each(buckets[string(bucketMeta)], func(e element) {
+		if string(e.key) != string(keyLog) {
+			return
+		}
+		v, err := own.value(e, 8, nil)
+		if known = known && err == nil && len(v) == 8; known {
+			begin = beNumber(v)
+		}
+	})
+	return begin, known
 }
 
 // regionIn returns the whole pages in a value.
@@ -57,8 +83,9 @@ func regionIn(off, size int64, pageSize int) walRegion {
 
 // walPage is one page of a log as it lies in the file.
 type walPage struct {
-	logged     // if it is whole
-	part   int // likewise: its place in its turn
+	logged        // if it is whole
+	part   int    // likewise: its place in its turn…
+	base   uint64 // …and the last record in the buckets when the log was begun
 	state  pageState
 }
 
@@ -80,34 +107,31 @@ func (w *walRegion) read(r io.ReaderAt, last uint64, decrypt func([]byte) ([]byt
 		return found, endError(err)
 	}
 	all := make([]walPage, w.pages)
-	first, before := -1, -1 // of the log, the newest of before
 	for i := range all {
-		p := &all[i]
-		p.parse(buf[i*w.pageSize:][:w.pageSize], decrypt)
-		found.used = found.used || p.state != zeroPage
-		if p.state != wholePage {
-			continue
-		}
-		if p.hdr.first == last+1 {
-			first = i
-		}
-		if p.hdr.last <= last && (before < 0 || p.hdr.last > all[before].hdr.last) {
-			before = i
-		}
+		all[i].parse(buf[i*w.pageSize:][:w.pageSize], decrypt)
+		found.used = found.used || all[i].state != zeroPage
 	}
-	if found.next = before + 1; first >= 0 {
-		found.next = first
-	}
-	found.next %= w.pages
-	for p := &all[found.next]; p.state == wholePage && p.hdr.first == last+1; p = &all[found.next] {
+	base := last
+	found.next = w.begin
+	for p := &all[found.next]; p.follows(base, last); p = &all[found.next] {
 		found.pages, last = append(found.pages, p.logged), p.hdr.last
 		found.next = (found.next + 1) % w.pages
 	}
+	lost := uint64(0) // first record behind those that are missing
 	for i := range all {
 		p := &all[i]
-		if p.state == wholePage && p.hdr.last > last && !cutShort(all, i, found.next, last) {
-			return found, missing("wal", last+1, max(last+1, p.hdr.first-1))
+		switch {
+		case p.state != wholePage || p.hdr.last <= last:
+		case p.base < base:
+			found.overtaken = max(found.overtaken, p.hdr.last)
+		case p.base > base || !cutShort(all, i, found.next, last):
+			if lost == 0 || p.hdr.first < lost {
+				lost = p.hdr.first
+			}
 		}
+	}
+	if lost > 0 {
+		return found, missing("wal", last+1, max(last+1, lost-1))
 	}
 	if all[found.next].state == badPage {
 		return found, damaged("wal", last+1, "what was written last cannot be read")
@@ -116,6 +140,12 @@ func (w *walRegion) read(r io.ReaderAt, last uint64, decrypt func([]byte) ([]byt
 		found.unclean = found.unclean || all[(found.next+i)%w.pages].state != zeroPage
 	}
 	return found, nil
+}
+
+// follows reports whether the page is of the log that was begun behind record base,
+// and follows record last.
+func (p *walPage) follows(base, last uint64) bool {
+	return p.state == wholePage && p.base == base && p.hdr.first == last+1
 }
 
 // cutShort reports whether page i may be what is left of a turn that has page next
@@ -146,8 +176,10 @@ func (p *walPage) parse(page []byte, decrypt func([]byte) ([]byte, error)) {
 	}
 	if data, err := decrypt(page[:sizeInPage(page)]); err == nil {
 		if h, _, rest, err := splitEnvelope(data); err == nil && len(rest) == 0 {
-			p.logged, p.part, p.state = logged{h, data}, int(data[partOffset]), wholePage
-			return
+			if at := placeIn(data); at.held < h.first {
+				p.logged, p.part, p.base, p.state = logged{h, data}, int(at.part), h.first-1-at.held, wholePage
+				return
+			}
 		}
 	}
 	p.state = badPage

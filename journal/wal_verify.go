@@ -1,19 +1,14 @@
 package journal
 
+import "fmt"
+
 // wal holds what the log has against what it should be.
 func (v *verifier) wal(t *tree, buckets map[string]treeBucket) {
-	b, ok := buckets[string(bucketWAL)]
-	if !ok {
+	r, err := t.walRegion(buckets)
+	if v.damage("wal", nil, err); err != nil || r.pages == 0 || v.next == 0 {
 		return
 	}
-	r, err := t.walRegion(b)
-	if v.damage("wal", nil, err); err != nil || v.next == 0 {
-		return
-	}
-	found, err := r.read(t.r, v.next-1, func(data []byte) ([]byte, error) {
-		_, plain, err := t.keys.decrypt(nil, kindBatch, nil, data)
-		return plain, err
-	})
+	found, err := r.read(t.r, v.next-1, t.decryptLogged)
 	for i := range found.pages {
 		p := &found.pages[i]
 		v.follows("wal", &p.hdr)
@@ -24,4 +19,7 @@ func (v *verifier) wal(t *tree, buckets map[string]treeBucket) {
 		}
 	}
 	v.damage("wal", nil, err)
+	if found.overtaken > 0 {
+		v.damage("wal", nil, fmt.Errorf("records up to %d were given away; a program that does not know the log has written others under their numbers", found.overtaken))
+	}
 }
