@@ -75,7 +75,11 @@ func (o *Options) logSize(pageSize int) int {
 	if o.walPages != 0 {
 		return o.walPages
 	}
-	return int(min(walPages, max(leastWAL, o.MaxSize/int64(pageSize)/walFraction)))
+	ring := o.MaxSize / int64(pageSize)
+	if ring < 8*leastWAL {
+		return -1 // pages are large here: the room is for records
+	}
+	return int(min(walPages, max(leastWAL, ring/walFraction)))
 }
 
 // logPlace is what a page of the log says of its place, in bytes 64 to 67 of the
@@ -222,7 +226,7 @@ func (w *writer) logAhead(b *batch) bool {
 		base = l.held.hdr.first - 1
 	}
 	pages, parts, ok := l.cut(nil, nil, base, b.recs)
-	if !ok || len(pages) == 0 || len(pages) > walAhead || len(l.pages)+len(pages) > l.region.pages-walAhead || !l.fits(&w.tail, pages) {
+	if !ok || len(pages) == 0 || len(pages) > walAhead || len(l.pages)+len(pages) > min(l.region.pages, l.most)-walAhead || !l.fits(&w.tail, pages) {
 		return false
 	}
 	if l.unclean {
