@@ -82,7 +82,7 @@ func testLogOfBeforeDamaged(t *testing.T, key *Key) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for at := 0; at < region.pages*region.pageSize; at += scaled(61, 601) {
+	for at := 0; at < region.pages*region.pageSize; at += scaled(211, 1201) {
 		bad := bytes.Clone(intact)
 		bad[int(region.off)+at] ^= 1 << (at % 8)
 		path := fileOf(t, bad)

@@ -180,7 +180,7 @@ func testLogDamaged(t *testing.T, key *Key) {
 	}
 	var refused, read int
 	path := filepath.Join(t.TempDir(), "journal.db")
-	for at := 0; at < region.pages*region.pageSize; at += scaled(1, 5) {
+	for at := 0; at < region.pages*region.pageSize; at += scaled(7, 41) {
 		if at%region.pageSize >= sectorSize && at%97 != 0 {
 			continue // what fills the page
 		}
@@ -202,7 +202,7 @@ func testLogDamaged(t *testing.T, key *Key) {
 			refused++
 		}
 	}
-	if refused < 200/scaled(1, 5) || read < 100 {
+	if refused < 200/scaled(7, 41) || read < 100 {
 		t.Errorf("%d files were refused, %d read", refused, read)
 	}
 	// A page in the middle that is lost.
@@ -400,7 +400,7 @@ func TestLogTorn(t *testing.T) { plainAndEncrypted(t, testLogTorn) }
 
 func testLogTorn(t *testing.T, key *Key) {
 	r := seeded(t)
-	for range scaled(12, 3) {
+	for range scaled(6, 3) {
 		j := loggedJournal(t, Options{Key: key, walPages: 12})
 		for range r.IntN(30) {
 			appendAll(t, j, bw(1, 1+r.IntN(4))...)
@@ -431,7 +431,7 @@ func testLogTorn(t *testing.T, key *Key) {
 		if closeTest(t, j); len(writes) == 0 {
 			continue // a transaction has taken it
 		}
-		for range scaled(20, 5) {
+		for range scaled(10, 4) {
 			torn := applyWrites(bytes.Clone(base), writes, rand.New(rand.NewPCG(r.Uint64(), 1)))
 			path := fileOf(t, torn)
 			v, err := Verify(path, key)
