@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"slices"
@@ -102,16 +103,18 @@ const (
 // returns the envelope that a page holds, or what it is given if nothing is
 // encrypted. The error is a *DamageError or the file's.
 func (w *walRegion) read(r io.ReaderAt, last uint64, decrypt func([]byte) ([]byte, error)) (found walFound, err error) {
-	buf := make([]byte, w.pages*w.pageSize)
-	if _, err := r.ReadAt(buf, w.off); err != nil {
-		return found, endError(err)
-	}
-	all := make([]walPage, w.pages)
-	for i := range all {
-		all[i].parse(buf[i*w.pageSize:][:w.pageSize], decrypt)
-		found.used = found.used || all[i].state != zeroPage
-	}
 	base := last
+	all, page := make([]walPage, w.pages), make([]byte, w.pageSize)
+	for i := range all {
+		p := &all[i]
+		if _, err := r.ReadAt(page, w.at(i)); err != nil {
+			return found, endError(err)
+		}
+		if p.parse(page, decrypt); p.base == base {
+			p.data = bytes.Clone(p.data)
+		}
+		found.used = found.used || p.state != zeroPage
+	}
 	found.next = w.begin
 	for p := &all[found.next]; p.follows(base, last); p = &all[found.next] {
 		found.pages, last = append(found.pages, p.logged), p.hdr.last
@@ -169,7 +172,7 @@ func cutShort(all []walPage, i, next int, last uint64) bool {
 // sectorSize is what a disk writes as a whole, whatever happens.
 const sectorSize = 512
 
-// parse finds out what a page is.
+// parse finds out what a page is. What it holds may lie in page.
 func (p *walPage) parse(page []byte, decrypt func([]byte) ([]byte, error)) {
 	if isZero(page) {
 		return
@@ -249,14 +252,7 @@ func (s *store) settleFound() error {
 	return datasync(s.file)
 }
 
-func isZero(b []byte) bool {
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
-}
+func isZero(b []byte) bool { return bytes.Count(b, []byte{0}) == len(b) }
 
 // overlay sets what readers see behind the tail.
 func (s *store) overlay(pages []logged) { s.logged.Store(&pages) }
