@@ -20,7 +20,7 @@ build: ## build bin/torjournal
 # -count=1: go would note every file that a test opens, to know later whether its
 # result still holds, and cannot where a test limits how large files may become.
 test: tools ## run every test with the race detector, on real tor; installs what the tests need
-	$(GO) test -race -count=1 -timeout 20m ./...
+	$(GO) test -race -count=1 -timeout 30m ./...
 	cd testdata/parquet && $(GO) test -count=1 .
 
 short: ## run the tests that need nothing but Go, in seconds

@@ -124,7 +124,7 @@ func (q *queue) waits() bool {
 // times of blocks overlap.
 func TestTimeRangesUnderClockJumps(t *testing.T) {
 	clock := newTwoClocks()
-	j := openTest(t, "", clock.options(Options{MaxSize: 8 << 20, sealBytes: 4 << 10}))
+	j := openTest(t, "", clock.options(Options{walPages: noLog, MaxSize: 8 << 20, sealBytes: 4 << 10}))
 	seed := rand.Uint64()
 	rng := rand.New(rand.NewPCG(seed, 0))
 	for i := range 300 {

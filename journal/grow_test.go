@@ -207,7 +207,7 @@ func TestGrowthOfTheTail(t *testing.T) {
 // What leaves the tail with a commit does not grow by it, and what grows is not
 // given up by the same commit, however little room there is.
 func TestGrowthAndWhatLeaves(t *testing.T) {
-	j := openTest(t, "", Options{})
+	j := openTest(t, "", Options{walPages: noLog})
 	for i := range 3 {
 		appendAll(t, j, bw(i, 1)...) // one batch
 	}

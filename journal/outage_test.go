@@ -271,7 +271,7 @@ func TestOutageBehind(t *testing.T) {
 		for _, window := range []int{1, 1 << 20} {
 			t.Run(fmt.Sprintf("%v window %d", kind, window), func(t *testing.T) {
 				var failing atomic.Bool
-				j := openTest(t, "", Options{windowBytes: window, outageRetry: time.Millisecond, wrapCommit: whileFailing(&failing, kind)})
+				j := openTest(t, "", Options{walPages: noLog, windowBytes: window, outageRetry: time.Millisecond, wrapCommit: whileFailing(&failing, kind)})
 				live, stays := j.NewCursor(0, event.AllTypes()), j.NewCursor(0, event.AllTypes())
 				defer live.Close()
 				defer stays.Close()
@@ -330,7 +330,7 @@ func TestOutageCrash(t *testing.T) {
 	for kind, last := range map[failKind]uint64{failAbsent: 5, failPresent: 8} {
 		t.Run(fmt.Sprint(kind), func(t *testing.T) {
 			var failing atomic.Bool
-			j := openTest(t, "", Options{outageRetry: time.Hour, wrapCommit: whileFailing(&failing, kind)})
+			j := openTest(t, "", Options{walPages: noLog, outageRetry: time.Hour, wrapCommit: whileFailing(&failing, kind)})
 			appendAll(t, j, bw(1, 5)...)
 			failing.Store(true)
 			settle(t, j, bw(6, 3)...)
@@ -345,7 +345,7 @@ func TestOutageCrash(t *testing.T) {
 			if err := os.WriteFile(path, image, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			after := openTest(t, path, Options{})
+			after := openTest(t, path, Options{walPages: noLog})
 			if b, err := after.Bounds(within(t)); err != nil || b.Last != last+1 {
 				t.Errorf("bounds %+v, %v, want up to %d", b, err, last+1)
 			}
@@ -393,7 +393,7 @@ func inOrder(got, want []string) bool {
 // However long the outage, memory holds the window and one pending change.
 func TestOutageMemory(t *testing.T) {
 	var failing atomic.Bool
-	j := openTest(t, "", Options{windowBytes: 64 << 10, outageRetry: time.Millisecond, wrapCommit: whileFailing(&failing, failAbsent)})
+	j := openTest(t, "", Options{walPages: noLog, windowBytes: 64 << 10, outageRetry: time.Millisecond, wrapCommit: whileFailing(&failing, failAbsent)})
 	asleep := j.NewCursor(0, event.AllTypes())
 	defer asleep.Close()
 	failing.Store(true)

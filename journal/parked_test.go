@@ -199,7 +199,7 @@ func TestParkedPagesAreUsedBeforeAnythingIsEvicted(t *testing.T) {
 // Where free pages lie scattered shorter runs are parked, and the file does not
 // grow by it.
 func TestScatteredPagesAreParked(t *testing.T) {
-	j := openTest(t, "", Options{MaxSize: 64 << 20, parkLimits: parkSoon})
+	j := openTest(t, "", Options{walPages: noLog, MaxSize: 64 << 20, parkLimits: parkSoon})
 	value := bytes.Repeat([]byte("x"), runSize(8, j.store.pageSize()))
 	if err := j.inWriter(within(t), func(*writer) error {
 		err := j.store.update(func(tx *txn) error {

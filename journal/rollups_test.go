@@ -271,11 +271,11 @@ func TestLargeBatchesAreSummed(t *testing.T) {
 func TestEvictedTailIsSummed(t *testing.T) {
 	clock := &stepClock{now: noon}
 	path := filepath.Join(t.TempDir(), "journal.db")
-	j := openTest(t, path, Options{Now: clock.Now, MaxAge: time.Hour})
+	j := openTest(t, path, Options{walPages: noLog, Now: clock.Now, MaxAge: time.Hour})
 	appendAll(t, j, raw("650 BW 10 20"))
 	closeTest(t, j)
 	clock.step(3 * time.Hour)
-	j = openTest(t, path, Options{Now: clock.Now, MaxAge: time.Hour})
+	j = openTest(t, path, Options{walPages: noLog, Now: clock.Now, MaxAge: time.Hour})
 	appendAll(t, j, raw("650 BW 30 40"))
 	if b, err := j.Bounds(within(t)); b.First != 2 || err != nil {
 		t.Fatalf("%+v, %v: the first record should be evicted", b, err)

@@ -10,7 +10,7 @@ import (
 // records are sealed, with later ones, into a block that reaches beyond that.
 // It must look again, not pass over them.
 func TestCursorFindsRecordsThatWereSealedMeanwhile(t *testing.T) {
-	j := openTest(t, "", Options{sealBytes: 1 << 10, growBytes: 1})
+	j := openTest(t, "", Options{walPages: noLog, sealBytes: 1 << 10, growBytes: 1})
 	var block header
 	for block.last < 10 { // until the file begins with a block of several records
 		appendAll(t, j, bw(1, 1)...)

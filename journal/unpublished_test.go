@@ -26,7 +26,7 @@ func TestNobodySeesAFailedCommit(t *testing.T) {
 			return out, err
 		}
 	}
-	j := openTest(t, "", Options{windowBytes: 1, wrapCommit: wrap, outageRetry: time.Millisecond})
+	j := openTest(t, "", Options{walPages: noLog, windowBytes: 1, wrapCommit: wrap, outageRetry: time.Millisecond})
 	appendAll(t, j, bw(1, 3)...)
 	failing.Store(true)
 	ctx := within(t)

@@ -687,7 +687,7 @@ func traces(t *testing.T, path string, first uint64) (n int) {
 // before the copy has come to them: the block is kept as a whole.
 func TestVacuumMeetsASealOfWhatItLeavesOut(t *testing.T) {
 	clock := &stepClock{now: time.Now()}
-	j := openTest(t, "", Options{MaxSize: 4 << 20, sealBytes: 64 << 10, growBytes: 1, Now: clock.Now, clocks: clock.since(clock.now)})
+	j := openTest(t, "", Options{walPages: noLog, MaxSize: 4 << 20, sealBytes: 64 << 10, growBytes: 1, Now: clock.Now, clocks: clock.since(clock.now)})
 	for range 10 {
 		appendAll(t, j, bw(1, 10)...)
 		clock.step(time.Minute)

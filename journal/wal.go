@@ -267,13 +267,30 @@ func (w *writer) writeLog(turn logTurn) bool {
 // fits reports whether the log with more pages would be a batch as others: of
 // no long time.
 func (l *wal) fits(t *tail, more []logged) bool {
-	from, to := l.held.hdr.minTime, l.held.hdr.maxTime
+	from, to := more[0].hdr.minTime, more[0].hdr.maxTime
 	for i := range more {
-		h := &more[i].hdr
-		if i == 0 && l.empty() {
-			from, to = h.minTime, h.maxTime
-		}
-		from, to = min(from, h.minTime), max(to, h.maxTime)
+		from, to = min(from, more[i].hdr.minTime), max(to, more[i].hdr.maxTime)
+	}
+	return l.near(t, from, to)
+}
+
+// takesBeside reports whether items and what the log holds may be one batch.
+func (l *wal) takesBeside(t *tail, items []item) bool {
+	if l.empty() || len(items) == 0 {
+		return true
+	}
+	from, to := items[0].us, items[0].us
+	for i := range items {
+		from, to = min(from, items[i].us), max(to, items[i].us)
+	}
+	return itemBytes(items) <= joinedMost && l.near(t, from, to)
+}
+
+// near reports whether what arrived between two times, in µs, may be in a batch with
+// what the log holds: what is evicted by age is evicted by batches.
+func (l *wal) near(t *tail, from, to int64) bool {
+	if !l.empty() {
+		from, to = min(from, l.held.hdr.minTime), max(to, l.held.hdr.maxTime)
 	}
 	return !t.tooLong(from, to) && time.Duration(to-from)*time.Microsecond <= growSpan
 }

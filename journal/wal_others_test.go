@@ -153,3 +153,23 @@ func TestVacuumWithALog(t *testing.T) {
 		t.Errorf("%v, gaps %v", numbers(recs), gaps)
 	}
 }
+
+// What arrived hours apart does not become one batch by way of the log: what is
+// evicted by age is evicted by batches.
+func TestLogJoinsNothingThatIsFarApart(t *testing.T) {
+	clock := &stepClock{now: noon}
+	j := loggedJournal(t, Options{Now: clock.Now})
+	appendAll(t, j, bw(1, 2)...)
+	clock.step(3 * growSpan)
+	appendAll(t, j, raw("650 CIRC %s", noise(1, 5000))) // too long for the log
+	if err := j.inWriter(within(t), func(w *writer) error {
+		for _, h := range w.tail.batches {
+			if since, until := h.span(); until.Sub(since) > growSpan {
+				t.Errorf("records %d to %d are one batch, from %v to %v", h.first, h.last, since, until)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -291,7 +291,7 @@ func (w *writer) turn(items []item, dropped tally) {
 
 // group commits events together and publishes them.
 func (w *writer) group(items []item, dropped tally) {
-	if !w.wal.empty() && itemBytes(items) > joinedMost {
+	if !w.wal.takesBeside(&w.tail, items) {
 		_ = w.settleLog() // an outage begins where it fails
 	}
 	if w.out != nil {
