@@ -39,6 +39,8 @@ type store struct {
 	unsynced  bool // owned by the writer; the folder may not know yet that the file has its name
 	unsettled bool // owned by the writer; what the file says may be in memory only, see settle
 
+	logUnsettled bool // owned by the writer; so may what the log has, and the zeros behind it, see settleFound
+
 	broken atomic.Pointer[DamageError] // set by the first damage that a write met; nothing is written after it
 }
 
@@ -258,11 +260,11 @@ func (s *store) ready() error {
 		}
 		s.unsettled = false
 	}
-	if s.logFound.left() {
+	if s.logUnsettled {
 		if err := s.settleFound(); err != nil {
 			return at(s.path, fmt.Errorf("journal: sync the log: %w", err))
 		}
-		s.logFound = walFound{}
+		s.logFound, s.logUnsettled = walFound{}, false
 	}
 	return nil
 }
@@ -298,7 +300,7 @@ func (s *store) takeOver(other *store) *store {
 	old := &store{path: s.path, db: s.db, file: s.file, cipher: s.cipher}
 	s.db, s.file, s.cipher, s.unsettled = other.db, other.file, other.cipher, other.unsettled
 	other.db, other.file = nil, nil
-	s.logFound = walFound{}
+	s.logFound, s.logUnsettled = walFound{}, false
 	return old
 }
 

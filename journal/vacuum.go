@@ -281,9 +281,10 @@ func (j *Journal) swapIn(w *writer, c *copier, v *Vacuumed) error {
 	c.draft, j.store.unsynced = "", err != nil
 	j.opt.vacuumStep("swap")
 	c.old = j.store.takeOver(c.dst)
-	_ = w.wal.open(walRegion{}, &walFound{}) // the new file has none yet
-	opt := j.limited()                       // they may have changed since the copy began
+	opt := j.limited() // they may have changed since the copy began
 	j.store.setMaxSize(opt.MaxSize)
+	_ = w.wal.open(walRegion{}, &walFound{})     // the new file has none yet…
+	w.wal.most = opt.logSize(j.store.pageSize()) // …and perhaps pages of another size
 	err = j.committer.reset(opt)
 	w.tail.evicted(v.First - 1)
 	w.env.evicted(v.First - 1)

@@ -358,8 +358,11 @@ func (v *verifier) tail(t *tree, buckets map[string]treeBucket) {
 			v.count(&h)
 		}
 	})
-	if end := buckets[string(bucketTail)].sequence; v.next != 0 && end >= v.next {
-		v.hole("tail", v.next, end, nil)
+	if end := buckets[string(bucketTail)].sequence; end >= max(v.next, v.seen.last+1) {
+		if v.next != 0 {
+			v.hole("tail", v.next, end, nil)
+		}
+		v.next = end + 1 // where the log begins
 	}
 }
 

@@ -124,7 +124,7 @@ type wal struct {
 
 	rest    int  // commits to wait until it is made or written again
 	used    bool // not all of its pages are zeros
-	unclean bool // nobody knows whether the page to be written next is zeros
+	unclean bool // nobody knows whether the walAhead pages from next on are zeros on disk
 	wanted  bool // a small turn has been committed that a log would have taken
 }
 

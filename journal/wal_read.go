@@ -9,10 +9,9 @@ import (
 
 // walFound is what lies in a log.
 type walFound struct {
-	pages   []logged // that continue the buckets
-	next    int      // number of the page behind them
-	used    bool     // not all pages are zeros
-	unclean bool     // that one, or another that a turn may take, is not zeros
+	pages []logged // that continue the buckets
+	next  int      // number of the page behind them
+	used  bool     // not all pages are zeros
 
 	// overtaken is the last record of a log that somebody has appended past who
 	// does not know it; 0: nobody has.
@@ -43,7 +42,7 @@ func (t *tree) walRegion(buckets map[string]treeBucket) (r walRegion, err error)
 	broken := t.broken
 	t.broken = false
 	t.each(b, func(e element) {
-		if string(e.key) == string(keyValue) && !e.bucket {
+		if string(e.key) == string(keyValue) && !e.bucket && t.fills(b.root, &e) {
 			r = regionIn(e.off, e.size, int(t.meta.pageSize))
 		}
 	})
@@ -54,6 +53,14 @@ func (t *tree) walRegion(buckets map[string]treeBucket) (r walRegion, err error)
 	r.begin = int(begin)
 	t.broken = t.broken || broken
 	return r, err
+}
+
+// fills reports whether the value of e ends where the pages of leaf id end: how long
+// it is and how many pages there are is under no checksum, and a log that seems to be
+// shorter would have lost its newest pages in silence.
+func (t *tree) fills(id uint64, e *element) bool {
+	p, err := t.readPage(id)
+	return err == nil && e.off+e.size == p.off+p.extent
 }
 
 // logBegin returns which page the log begins with.
@@ -139,9 +146,6 @@ func (w *walRegion) read(r io.ReaderAt, last uint64, decrypt func([]byte) ([]byt
 	if all[found.next].state == badPage {
 		return found, damaged("wal", last+1, "what was written last cannot be read")
 	}
-	for i := range walAhead {
-		found.unclean = found.unclean || all[(found.next+i)%w.pages].state != zeroPage
-	}
 	return found, nil
 }
 
@@ -221,17 +225,14 @@ func (s *store) recoverLog() error {
 	if err != nil {
 		return err
 	}
-	s.logRegion, s.logFound = r, found
+	s.logRegion, s.logFound, s.logUnsettled = r, found, true
 	s.overlay(found.pages)
 	return nil
 }
 
-// left reports whether there is something to be settled.
-func (f *walFound) left() bool { return len(f.pages) > 0 || f.unclean }
-
-// settleFound makes durable what a recorder that did not end well has left in the
-// log, and zeros of what it did not finish. It may have died in front of its sync,
-// or its sync has failed: then the pages are marked as clean, and may not be on disk.
+// settleFound makes durable what the last recorder has left in the log, and the zeros
+// behind it, whatever is there. It may have died in front of its sync, or its sync has
+// failed: then pages are marked as clean, zeros too, and may not be on disk.
 func (s *store) settleFound() error {
 	r, f := &s.logRegion, &s.logFound
 	first := f.next + r.pages - len(f.pages)
@@ -244,10 +245,8 @@ func (s *store) settleFound() error {
 			return err
 		}
 	}
-	if f.unclean {
-		if err := s.writeRound(r, make([]byte, walAhead*r.pageSize), f.next); err != nil {
-			return err
-		}
+	if err := s.writeRound(r, make([]byte, walAhead*r.pageSize), f.next); err != nil {
+		return err
 	}
 	return datasync(s.file)
 }

@@ -267,7 +267,7 @@ func testLogSwapped(t *testing.T, key *Key) {
 
 // What a recorder that was killed has left is written again, as it is, before
 // anything else is: its sync may have failed, and then the pages are in memory only.
-// Of what it did not finish become zeros.
+// What it did not finish becomes zeros.
 func TestLogLeftIsWrittenAgain(t *testing.T) { plainAndEncrypted(t, testLogLeftIsWrittenAgain) }
 
 func testLogLeftIsWrittenAgain(t *testing.T, key *Key) {
@@ -306,8 +306,8 @@ func testLogLeftIsWrittenAgain(t *testing.T, key *Key) {
 			}
 		}
 		for i := range walAhead {
-			if at := region.at(next + i); isZero(written[at:][:region.pageSize]) != (torn > 0) {
-				t.Errorf("%s: page %d behind the log became zeros: %v", name, i, torn == 0)
+			if at := region.at(next + i); !isZero(written[at:][:region.pageSize]) {
+				t.Errorf("%s: page %d behind the log was not made zeros", name, i)
 			}
 		}
 		s.beforeLog = func([]byte, int64) error { t.Errorf("%s: it is written once more", name); return nil }
