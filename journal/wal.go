@@ -295,6 +295,13 @@ func (l *wal) near(t *tail, from, to int64) bool {
 	return !t.tooLong(from, to) && time.Duration(to-from)*time.Microsecond <= growSpan
 }
 
+func itemBytes(items []item) (n int) {
+	for i := range items {
+		n += len(items[i].wire)
+	}
+	return n
+}
+
 func wireBytes(recs []Record) (n int) {
 	for i := range recs {
 		if recs[i].Seq != 0 {
@@ -468,13 +475,6 @@ func makeWAL(tx *bolt.Tx, pages int) error {
 	return b.Put(keyValue, make([]byte, runSize(pages+1, tx.DB().Info().PageSize)))
 }
 
-func itemBytes(items []item) (n int) {
-	for i := range items {
-		n += len(items[i].wire)
-	}
-	return n
-}
-
 // openLog takes up the log of the open file, and what a recorder that did not
 // end well has left in it. It runs before the writer's goroutine does.
 func (w *writer) openLog(s *store, opt Options) error {
@@ -486,7 +486,7 @@ func (w *writer) openLog(s *store, opt Options) error {
 		w.log.Error("a program that does not know the log in front of the journal has written to the file: records that were given away are missing, and their numbers mean others", "up_to", found.overtaken)
 	}
 	if err := s.ready(); err != nil { // who writes next tries again
-		opt.Logger.Warn("what the last recorder has left in the journal may not be on disk yet", "error", err)
+		w.log.Warn("what the last recorder has left in the journal may not be on disk yet", "error", err)
 	}
 	return l.open(s.logRegion, &found)
 }
